@@ -1,0 +1,1 @@
+"""Networks cut in two, and the bundle they travel in."""

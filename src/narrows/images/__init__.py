@@ -1,0 +1,1 @@
+"""Photographs, before any network: reading sets of them and bringing them to a network's size."""
