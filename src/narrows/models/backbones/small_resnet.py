@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from narrows.models.backbones.backbone import Backbone
 
 STEM = 32
-WIDTHS = (48, 96, 144, 224)  # at 1/4, 1/8, 1/16 and 1/32 of the side
+WIDTHS = (48, 96, 144, 208)  # at 1/4, 1/8, 1/16 and 1/32 of the side
 BLOCKS = (3, 3, 2, 2)
 
 
