@@ -67,7 +67,8 @@ class Manifest(_Strict):
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     unsplit_accuracy: float = Field(ge=0, le=1)
     measured_on: str  # which frames the figures above come from
-    labels: tuple[str, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = Field(min_length=1)  # what people read, by class index
+    folders: tuple[str, ...] = ()  # the class folders of the training set, in the same order
     provenance: dict[str, Any]  # data, seed, commit, recipe
     files: dict[str, FileEntry]
 

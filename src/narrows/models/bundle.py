@@ -1,0 +1,150 @@
+"""The bundle on disk: a folder of safetensors, one ONNX head and a manifest. No pickle anywhere.
+
+Kernels and matrices are stored as float16 where the server reads them, everything else as float32.
+The device's part is HEAD_FILES of narrows.codec.manifest.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from narrows.codec.frame import FrameCodec, PointCoding
+from narrows.codec.frame import load as load_codec
+from narrows.codec.manifest import MANIFEST, FileEntry, Manifest
+from narrows.errors import BundleError
+from narrows.models.backbones import Backbone, build_backbone
+from narrows.models.head import PATCH, PatchHead
+from narrows.models.onnx_head import build_onnx_head
+from narrows.models.tail import Tail, build_tail
+
+PROVISIONAL = "0" * 64
+
+
+@dataclass(frozen=True)
+class SplitNetwork:
+    """What a training run ends with, in memory."""
+
+    head: PatchHead
+    points: list[PointCoding]  # finest first
+    tail: Tail
+    unsplit: Backbone
+
+
+def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> Manifest:
+    """Write every file and the manifest; `about` holds the manifest's fields that files do not tell."""
+    bundle.mkdir(parents=True, exist_ok=True)
+    head_weights = {k: v.detach().float().contiguous() for k, v in network.head.state_dict().items()}
+    save_file(head_weights, bundle / "head.safetensors")
+    model = build_onnx_head(network.head.layers(), {k: v.numpy() for k, v in head_weights.items()})
+    (bundle / "head.onnx").write_bytes(model.SerializeToString())
+    save_arrays(_point_arrays(network.points), bundle / "tables.safetensors")
+    save_file(_compact(network.tail), bundle / "tail.safetensors")
+    save_file(_compact(network.unsplit), bundle / "unsplit.safetensors")
+    names = ("head.onnx", "head.safetensors", "tables.safetensors", "tail.safetensors", "unsplit.safetensors")
+    files = {name: _entry(bundle / name) for name in names}
+    head = {"layers": network.head.layers(), "config": network.head.config}
+    return write_manifest(bundle, Manifest(head=head, files=files, **about))
+
+
+def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
+    """Give the manifest its digest and write it."""
+    manifest = manifest.model_copy(update={"digest": manifest.computed_digest()})
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1)
+    (bundle / MANIFEST).write_text(text + "\n")
+    return manifest
+
+
+def _entry(path: Path) -> FileEntry:
+    data = path.read_bytes()
+    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def _point_arrays(points: list[PointCoding]) -> dict[str, NDArray]:
+    arrays = {
+        "gain": np.stack([p.gain for p in points]),
+        "inverse_gain": np.stack([p.inverse_gain for p in points]),
+        "median": np.stack([p.median for p in points]),
+    }
+    for index, point in enumerate(points):
+        arrays |= point.tables.to_arrays(f"p{index}.")
+    return arrays
+
+
+def _compact(module: nn.Module) -> dict[str, Tensor]:
+    state = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    return {k: (v.half() if v.ndim > 1 else v.float()).contiguous() for k, v in state.items()}
+
+
+def _restore(module: nn.Module, path: Path) -> nn.Module:
+    """Load compact weights. Raises BundleError when a name or shape does not fit."""
+    try:
+        tensors = {k: v.float() for k, v in load_file(path).items()}
+        missing, unexpected = module.load_state_dict(tensors, strict=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BundleError(f"{path}: does not fit the manifest's architecture: {error}") from None
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise BundleError(f"{path}: lacks {missing[:3]} and has unknown {unexpected[:3]}")
+    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def load_head(bundle: Path, manifest: Manifest) -> PatchHead:
+    """The device's half as a torch module, for measuring without a device."""
+    config, spec = manifest.head["config"], manifest.input
+    head = PatchHead(**config, mean=spec.mean, std=spec.std)
+    return _restore(head, bundle / "head.safetensors")  # type: ignore[return-value]
+
+
+def load_frame_codec(bundle: Path, manifest: Manifest) -> FrameCodec:
+    """The tables and gains of every operating point. Raises BundleError."""
+    limit = (manifest.latent.max_height, manifest.latent.max_width)
+    return load_codec(bundle / "tables.safetensors", manifest.digest_prefix, limit)
+
+
+class TailRunner:
+    """The server's networks. Safe to call from several threads; torch releases the GIL."""
+
+    def __init__(self, bundle: Path, manifest: Manifest):
+        """Load tail and unsplit network. Raises BundleError when they do not fit the manifest."""
+        config = manifest.tail
+        self._tail = _restore(build_tail(config), bundle / "tail.safetensors")
+        unsplit = build_backbone(config["backbone"], config["labels"])
+        self._unsplit = _restore(unsplit, bundle / "unsplit.safetensors")
+        spec = manifest.input
+        self._mean = torch.tensor(spec.mean).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(spec.std).view(1, 3, 1, 1) * 255
+
+    @torch.inference_mode()
+    def run(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (batch, channels, h, w), dequantised -> probabilities (batch, labels)."""
+        x = torch.from_numpy(latents).contiguous(memory_format=torch.channels_last)
+        return self._tail(x).softmax(1).numpy()
+
+    @torch.inference_mode()
+    def run_unsplit(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB pictures uint8 (batch, height, width, 3) -> probabilities (batch, labels)."""
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+        x = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        return self._unsplit(x).softmax(1).numpy()
+
+
+def load_tail(bundle: Path) -> TailRunner:
+    """Check the server's files against the manifest and load them. Raises BundleError."""
+    manifest = Manifest.load(bundle)
+    manifest.verify_files(bundle, ("tail.safetensors", "unsplit.safetensors"))
+    return TailRunner(bundle, manifest)
+
+
+def latent_spec(channels: int, side: int, max_aspect: float) -> dict[str, int]:
+    """The largest latent a picture of `side` and `max_aspect` gives, either way up."""
+    longest = -(-int(side * max_aspect) // PATCH)
+    return {"channels": channels, "max_height": longest, "max_width": longest}

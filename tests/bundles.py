@@ -1,0 +1,49 @@
+"""A small untrained bundle, real in every file: for tests that need a network but no accuracy."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from narrows.codec.frame import PointCoding
+from narrows.codec.manifest import Manifest
+from narrows.codec.tables import CodingTables
+from narrows.models.backbones import build_backbone
+from narrows.models.bundle import SplitNetwork, latent_spec, write_bundle
+from narrows.models.head import PatchHead
+from narrows.models.tail import build_tail
+
+SIDE, CHANNELS, LABELS = 32, 6, ("cat", "dog", "bird")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def laplace_pmf(scale: float, reach: int) -> np.ndarray:
+    weights = np.exp(-np.abs(np.arange(-reach, reach + 1)) / scale)
+    return weights / weights.sum()
+
+
+def point(gain: float, scale: float) -> PointCoding:
+    tables = CodingTables.from_pmfs([laplace_pmf(scale, 12)] * CHANNELS, [-12] * CHANNELS)
+    ones = np.ones(CHANNELS, np.float32)
+    return PointCoding(tables, gain=ones * gain, inverse_gain=ones / gain, median=ones * 0)
+
+
+def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest:
+    """Three operating points, 32-pixel pictures, MobileNetV3-small behind an 8-wide head."""
+    torch.manual_seed(seed)
+    config = {"backbone": "mobilenet_v3_small", "labels": len(LABELS), "channels": CHANNELS, "blocks": 1}
+    head = PatchHead(width=8, hidden=8, blocks=1, channels=CHANNELS, mean=MEAN, std=STD)
+    network = SplitNetwork(
+        head,
+        [point(8.0, 3.0), point(4.0, 1.5), point(2.0, 0.7)],
+        build_tail(config).eval(),
+        build_backbone(config["backbone"], len(LABELS)).eval(),
+    )
+    points = [{"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(3)]
+    return write_bundle(path, network, {
+        "name": name, "cut": "features[:4]", "tail": config, "labels": LABELS, "folders": LABELS,
+        "input": {"short_side": SIDE, "max_aspect": 2.0, "stride": 8, "mean": MEAN, "std": STD},
+        "latent": latent_spec(CHANNELS, SIDE, 2.0),
+        "operating_points": points, "unsplit_accuracy": 0.0, "measured_on": "nothing",
+        "provenance": {"seed": seed},
+    })  # fmt: skip
