@@ -1,0 +1,1 @@
+"""Thin links on one machine: a rate and a delay each way, and outages, without root or netem."""
