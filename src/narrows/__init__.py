@@ -1,0 +1,1 @@
+"""Split computing over thin links: learned features, entropy coded, finished by a server."""

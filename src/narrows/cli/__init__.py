@@ -1,0 +1,35 @@
+"""The `narrows` command. Each subcommand is one module, which imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from narrows.cli.bench import bench
+from narrows.cli.bundle import bundle
+from narrows.cli.demo import demo
+from narrows.cli.doctor import doctor
+from narrows.cli.edge import edge
+from narrows.cli.evaluate import evaluate
+from narrows.cli.serve import serve
+from narrows.cli.train import train
+from narrows.errors import NarrowsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Split computing over thin links: a device codes features, a server finishes the network.",
+)
+for command in (demo, edge, serve, evaluate, train, doctor):
+    app.command()(command)
+app.add_typer(bundle, name="bundle")
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Run the command line; a NarrowsError becomes one line and exit code 2."""
+    try:
+        app()
+    except NarrowsError as error:
+        print(f"narrows: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -12,7 +12,7 @@ from narrows.training import checkpoint
 from narrows.training.data import Photographs, batches
 from narrows.training.recipe import Phase
 
-Step = Callable[[Tensor, Tensor], Tensor]  # pixels, targets -> loss
+Step = Callable[[Tensor, Tensor, float], Tensor]  # pixels, targets, share of the run -> loss
 
 
 def fit(
@@ -45,7 +45,7 @@ def fit(
                 share = (epoch * steps_per_epoch + i) / (phase.epochs * steps_per_epoch)
                 for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                     group["lr"] = peak * _schedule(share, phase.warmup)
-                loss = step_loss(pixels, targets)
+                loss = step_loss(pixels, targets, share)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 5.0)

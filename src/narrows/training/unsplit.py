@@ -34,7 +34,7 @@ def train_unsplit(
     backbone.to(memory_format=torch.channels_last)
     phase = recipe.unsplit
 
-    def step(pixels: Tensor, targets: Tensor) -> Tensor:
+    def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
         pixels, soft = mixed(pixels, targets, len(data.labels), phase.mixup)
         with torch.autocast("cpu", torch.bfloat16):
             logits = backbone(normalise(pixels, recipe))

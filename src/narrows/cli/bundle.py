@@ -1,0 +1,47 @@
+"""`narrows bundle`: look into a bundle, and check that it holds together."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bundle = typer.Typer(no_args_is_help=True, help="Look into a bundle, or check it.")
+Folder = Annotated[Path, typer.Argument(help="A bundle's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+
+
+@bundle.command()
+def inspect(path: Folder, json: Json = False) -> None:
+    """Show what a bundle is: cut, operating points as measured, files, provenance."""
+    from narrows.cli._bundle_text import show
+    from narrows.codec.manifest import Manifest
+
+    manifest = Manifest.load(path)
+    print(manifest.model_dump_json() if json else "", end="\n" if json else "")
+    if not json:
+        show(manifest)
+
+
+@bundle.command()
+def verify(
+    path: Folder,
+    public_key: Annotated[
+        Path | None, typer.Option(help="Also require a signature by this Ed25519 key (PEM).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check digests, shapes and, with a key, the signature. Exit code 2 when anything differs."""
+    from narrows.cli._bundle_text import verified
+
+    print(verified(path, public_key, json))
+
+
+@bundle.command()
+def sign(
+    path: Folder,
+    key: Annotated[Path, typer.Option(help="Ed25519 private key (PEM); made, mode 0600, if absent.")],
+) -> None:
+    """Sign the manifest; writes manifest.sig and KEY.pub."""
+    from narrows.codec.signature import sign_bundle
+
+    print(f"signed; public key: {sign_bundle(path, key)}")
