@@ -35,6 +35,7 @@ class Loss(_Strict):
     label: float = 0.5  # cross entropy with the labels
     teacher: float = 0.5  # KL to the teacher's distribution (Hinton et al. 2015)
     temperature: float = Field(default=2.0, gt=0)
+    maps: float = 0.0  # relative squared error to the teacher's last feature map (FitNets)
     rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of the run in which rates grow
     features: float = 0.0  # squared error to the unsplit network's features at the cut
 

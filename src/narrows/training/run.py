@@ -13,12 +13,16 @@ import torch
 import torchvision
 
 from narrows.errors import ConfigError
-from narrows.images.labelled import LabelledImages
+from narrows.images.labelled import Entry, LabelledImages
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.training.data import Photographs, load_photographs
 from narrows.training.recipe import Recipe
+from narrows.training.split import SplitModel, train_split
 from narrows.training.teacher import Teacher
 from narrows.training.unsplit import train_unsplit
+
+
+KEEP_EVERY = 10  # photographs kept out of a set without parts
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,54 @@ class Request:
     part: str | None
 
 
-def prepare(request: Request, report: Callable[[str], None]) -> tuple[Photographs, Teacher | None]:
-    """Check the run directory, read the photographs, fit the teacher's probe."""
+@dataclass(frozen=True)
+class Trained:
+    """What a run ends with, and the photographs it never saw."""
+
+    unsplit: Backbone
+    split: SplitModel
+    labels: tuple[str, ...]
+    folders: tuple[str, ...]
+    photographs: int
+    kept_out: tuple[Entry, ...]
+    kept_out_name: str
+
+
+def train_network(request: Request, report: Callable[[str], None]) -> Trained:
+    """Run, or go on with, every phase. Raises ConfigError and SourceError."""
     _same_run(request)
     images = LabelledImages(request.data)
-    part = request.part or ("train" if "train" in images.parts() else None)
-    entries = images.of_part(part) if part else images.entries
-    data = load_photographs(images, entries, request.recipe.side, request.recipe.max_aspect)
-    report(f"{len(data)} photographs of {len(data.labels)} classes")
+    seen, kept_out, kept_out_name = partition(images, request.part)
+    recipe = request.recipe
+    data = load_photographs(images, seen, recipe.side, recipe.max_aspect)
+    report(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
+    teacher = _fitted_teacher(request, data, report)
+    unsplit = unsplit_backbone(request, data, teacher, report)
+    split = train_split(unsplit, teacher, data, recipe, request.seed, request.run, report)
+    return Trained(unsplit, split, data.labels, data.folders, len(data), kept_out, kept_out_name)
+
+
+def partition(images: LabelledImages, part: str | None) -> tuple[tuple[Entry, ...], tuple[Entry, ...], str]:
+    """Photographs to train on, those kept out, and what to call the latter.
+
+    `part` or `train` against `val` or `test` where the set has parts; else every tenth is kept out.
+    """
+    parts = images.parts()
+    seen_part = part or ("train" if "train" in parts else None)
+    kept_part = next((p for p in ("val", "test") if p in parts and p != seen_part), None)
+    if seen_part and kept_part:
+        return images.of_part(seen_part), images.of_part(kept_part), f"part {kept_part}"
+    entries = images.of_part(seen_part) if seen_part else images.entries
+    kept_out = entries[::KEEP_EVERY]
+    return tuple(e for e in entries if e not in set(kept_out)), kept_out, f"every {KEEP_EVERY}th"
+
+
+def _fitted_teacher(request: Request, data: Photographs, report: Callable[[str], None]) -> Teacher | None:
     if request.teacher is None:
-        return data, None
+        return None
     teacher = Teacher(request.teacher, request.teacher_weights)
     report(f"teacher's probe: {teacher.fit_probe(data, request.seed):.4f} of the training crops")
-    return data, teacher
+    return teacher
 
 
 def unsplit_backbone(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from narrows.errors import ConfigError
@@ -18,7 +17,7 @@ from narrows.models.bottleneck import RateBottleneck
 from narrows.models.head import PatchHead
 from narrows.models.tail import build_tail
 from narrows.training.data import Photographs
-from narrows.training.losses import distilled, mixed
+from narrows.training.losses import Distillation, mixed, relative_error
 from narrows.training.loop import decayed_groups, fit
 from narrows.training.recipe import Recipe
 from narrows.training.teacher import Teacher
@@ -36,13 +35,13 @@ class SplitModel(nn.Module):
         self.tail = build_tail(tail_config(recipe, labels))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels (batch, 3, h, w) -> logits, bits per sample of each point, features at the cut."""
+        """Pixels (batch, 3, h, w) -> last feature map, bits per sample of each point, decoded features."""
         with torch.autocast("cpu", torch.bfloat16):
             latent = self.head(pixels.contiguous(memory_format=torch.channels_last))
         received, bits = self.bottleneck(latent)
         with torch.autocast("cpu", torch.bfloat16):
             features = self.tail.decoder(received.contiguous(memory_format=torch.channels_last))
-            return self.tail.rest(features), bits, features
+            return self.tail.rest[0](features), bits, features
 
 
 def tail_config(recipe: Recipe, labels: int) -> dict:
@@ -80,18 +79,20 @@ def train_split(
     model.to(memory_format=torch.channels_last)
     unsplit.eval().requires_grad_(False)
     rates = torch.tensor(recipe.rates)
+    distil = Distillation(teacher, unsplit.body_channels, weights)
 
     def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
         pixels, soft = mixed(pixels, targets, len(data.labels), phase.mixup)
-        logits, bits, features = model(pixels)
-        loss = distilled(logits, soft, teacher(pixels) if teacher else None, weights)
+        maps, bits, features = model(pixels)
+        loss = distil(pixels, soft, model.tail.rest[1](maps.float()), maps)
         if weights.features:
-            loss = loss + weights.features * _relative_error(features, _front(unsplit, pixels, recipe))
+            loss = loss + weights.features * relative_error(features, _front(unsplit, pixels, recipe))
         warm = min(1.0, share / weights.rate_warmup)
         return loss + warm * (rates * bits).mean() / pixels[0, 0].numel()
 
-    groups = _groups(model, recipe)
-    fit(model, groups, step, data, phase, seed + 1, run / "split.safetensors", report)
+    both = nn.ModuleDict({"model": model, "distil": distil})
+    groups = [*_groups(model, recipe), *decayed_groups(distil, phase.learning_rate, phase.weight_decay)]
+    fit(both, groups, step, data, phase, seed + 1, run / "split.safetensors", report)
     return model.eval()
 
 
@@ -109,9 +110,5 @@ def _groups(model: SplitModel, recipe: Recipe) -> list[dict]:
 def _front(unsplit: Backbone, pixels: Tensor, recipe: Recipe) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return unsplit.front(normalise(pixels, recipe))
-
-
-def _relative_error(features: Tensor, wanted: Tensor) -> Tensor:
-    return F.mse_loss(features.float(), wanted.float()) / wanted.float().var()
 
 

@@ -17,11 +17,11 @@ from narrows.errors import ConfigError
 from narrows.training.data import Photographs, batches
 
 SIDE = 128  # pixels: what the teacher sees, whatever the student does; its cost is half the epoch
-TEACHERS = ("mobilenet_v2", "mobilenet_v2_tf", "resnet50", "convnext_tiny")
+TEACHERS = ("mobilenet_v2", "mobilenet_v2_tf", "resnet50")
 
 
 class Teacher(nn.Module):
-    """Pixels (batch, 3, h, w) in 0..255 -> logits (batch, labels) of the fitted probe."""
+    """Pixels (batch, 3, h, w) in 0..255 -> logits (batch, labels) and the last feature map."""
 
     def __init__(self, name: str, weights: Path | None):
         """`weights`: a safetensors file with torchvision's names; None asks torchvision for its own.
@@ -47,22 +47,23 @@ class Teacher(nn.Module):
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def embed(self, pixels: Tensor) -> Tensor:
-        """(batch, 3, h, w) in 0..255 -> features (batch, dimension)."""
+    def maps(self, pixels: Tensor) -> Tensor:
+        """(batch, 3, h, w) in 0..255 -> features (batch, dimension, SIDE/32, SIDE/32)."""
         with torch.autocast("cpu", torch.bfloat16):
-            if pixels.shape[-1] > SIDE:
+            if pixels.shape[-1] != SIDE:
                 pixels = F.interpolate(pixels, (SIDE, SIDE), mode="bilinear", antialias=True)
             x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
             return self.features(x).float()
 
     @torch.no_grad()
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.probe(self.embed(pixels))
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.maps(pixels)
+        return self.probe(maps.mean((2, 3))), maps
 
     def fit_probe(self, data: Photographs, seed: int, decay: float = 1e-4) -> float:
         """Logistic regression on the features of one pass of mild crops; returns its accuracy."""
         passes = track(batches(data, 32, SIDE, 0.6, seed), "fitting the teacher's probe", len(data) // 32)
-        pairs = [(self.embed(pixels), targets) for pixels, targets in passes]
+        pairs = [(self.maps(pixels).mean((2, 3)), targets) for pixels, targets in passes]
         x, y = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
         probe = nn.Linear(self.dimension, len(data.labels))
         optimiser = torch.optim.LBFGS(probe.parameters(), max_iter=200, line_search_fn="strong_wolfe")
@@ -86,13 +87,8 @@ def _load(net: nn.Module, weights: Path) -> None:
 
 def _without_classifier(net: nn.Module) -> tuple[nn.Module, int]:
     if hasattr(net, "classifier"):
-        dimension = net.classifier[-1].in_features
-        pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        norm = [net.classifier[0]] if isinstance(net.classifier[0], nn.LayerNorm) else []
-        return nn.Sequential(net.features, *norm, pool), dimension
-    dimension = net.fc.in_features
-    net.fc = nn.Identity()
-    return net, dimension
+        return net.features, net.classifier[-1].in_features
+    return nn.Sequential(*list(net.children())[:-2]), net.fc.in_features
 
 
 def _pad_like_tensorflow(features: nn.Module) -> None:

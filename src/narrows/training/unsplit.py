@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from narrows.models.backbones import Backbone
 from narrows.training.data import Photographs
-from narrows.training.losses import distilled, mixed
+from narrows.training.losses import Distillation, mixed
 from narrows.training.loop import decayed_groups, fit
 from narrows.training.recipe import Recipe
 from narrows.training.teacher import Teacher
@@ -33,12 +33,16 @@ def train_unsplit(
     """Train the backbone in place from labels and teacher."""
     backbone.to(memory_format=torch.channels_last)
     phase = recipe.unsplit
+    distil = Distillation(teacher, backbone.body_channels, recipe.unsplit_loss)
+    body, classify = backbone.rest
 
     def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
         pixels, soft = mixed(pixels, targets, len(data.labels), phase.mixup)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = backbone(normalise(pixels, recipe))
-        return distilled(logits, soft, teacher(pixels) if teacher else None, recipe.unsplit_loss)
+            maps = body(backbone.front(normalise(pixels, recipe)))
+            logits = classify(maps)
+        return distil(pixels, soft, logits, maps)
 
-    groups = decayed_groups(backbone, phase.learning_rate, phase.weight_decay)
-    fit(backbone, groups, step, data, phase, seed, run / "unsplit.safetensors", report)
+    both = nn.ModuleDict({"backbone": backbone, "distil": distil})
+    groups = decayed_groups(both, phase.learning_rate, phase.weight_decay)
+    fit(both, groups, step, data, phase, seed, run / "unsplit.safetensors", report)

@@ -28,6 +28,7 @@ class BasicBlock(nn.Module):
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride)
         self.relu = nn.ReLU(inplace=True)
+        nn.init.zeros_(self.second[1].weight)  # starts as its shortcut (Goyal et al. 2017)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu(self.second(self.relu(self.first(x))) + self.shortcut(x))
@@ -46,8 +47,6 @@ def small_resnet(labels: int) -> Backbone:
     stem = nn.Sequential(conv_bn(3, STEM, 3, stride=2), nn.ReLU(inplace=True))
     at_8 = _stage(a, b, BLOCKS[1])
     front = nn.Sequential(stem, _stage(STEM, a, BLOCKS[0]), at_8[0])
-    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    rest = nn.Sequential(
-        at_8[1:], _stage(b, c, BLOCKS[2]), _stage(c, d, BLOCKS[3]), pool, nn.Linear(d, labels)
-    )
-    return Backbone(front, rest, cut_channels=b, cut="stage2.block1")
+    body = nn.Sequential(at_8[1:], _stage(b, c, BLOCKS[2]), _stage(c, d, BLOCKS[3]))
+    classify = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(d, labels))
+    return Backbone(front, body, classify, cut="stage2.block1", channels=(b, d))

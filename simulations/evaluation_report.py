@@ -1,0 +1,77 @@
+"""`narrows evaluate` for people and for programs: a progress bar, a table, one JSON object."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from narrows.errors import ConfigError
+from narrows.images.labelled import Entry, LabelledImages
+from narrows.simulations.evaluation import bytes_at_accuracy, evaluate
+
+
+def run_evaluation(
+    bundle: Path, data: Path, points: str, part: str | None, limit: int | None, wire: bool, as_json: bool
+) -> None:
+    """Measure and print. Raises NarrowsError."""
+    images = LabelledImages(data)
+    entries = evenly(images.of_part(part), limit)
+    ids = _point_ids(points)
+    if wire:
+        from narrows.simulations.evaluation_wire import measured_over_wire
+
+        figures = measured_over_wire(bundle, images, entries, ids)
+    else:
+        figures = measured(bundle, images, entries, ids)
+    print(json.dumps(figures)) if as_json else print_evaluation(figures)
+
+
+def measured(
+    bundle: Path, images: LabelledImages, entries: Sequence[Entry], points: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """`evaluate` behind a progress bar on standard error."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring", total=len(entries))
+        return evaluate(
+            bundle, images, entries, points, advance=lambda frames: progress.advance(task, frames)
+        )
+
+
+def evenly(entries: Sequence[Entry], limit: int | None) -> Sequence[Entry]:
+    """At most `limit` entries, spread over the whole sequence."""
+    if limit is None or limit >= len(entries):
+        return entries
+    return [entries[i * len(entries) // limit] for i in range(limit)]
+
+
+def _point_ids(text: str) -> list[int] | None:
+    if text == "all":
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--points {text!r}: expected `all` or ids such as 0,2") from None
+
+
+def print_evaluation(figures: dict[str, Any]) -> None:
+    """The table people read: each operating point beside the codecs' bytes at its accuracy."""
+    key = "accuracy" if figures["unsplit_accuracy"] is not None else "agreement"
+    table = Table("point", key, "packet B", "wire B", "JPEG B", "ratio", "WebP B", "ratio")
+    for point in figures["points"]:
+        row = [str(point["id"]), f"{point[key]:.2%}", f"{point['packet_bytes']:,.0f}"]
+        row.append(f"{point['wire_bytes']:,.0f}")
+        for codec in ("jpeg", "webp"):
+            equal = bytes_at_accuracy(figures[codec], point[key], key)
+            shown = ("-", "-") if equal is None else (f"{equal:,.0f}", f"{equal / point['packet_bytes']:.1f}x")
+            row.extend(shown)
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    unsplit = figures["unsplit_accuracy"]
+    share = f"{unsplit:.2%}" if unsplit is not None else "no labels; agreement with it is shown"
+    console.print(f"{figures['frames']} photographs; unsplit network: {share}")
+    console.print("JPEG and WebP: bytes at equal accuracy with the unsplit network; - is never reached")
