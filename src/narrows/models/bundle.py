@@ -118,10 +118,10 @@ class TailRunner:
         config = manifest.tail
         self._tail = _restore(build_tail(config), bundle / "tail.safetensors")
         unsplit = build_backbone(config["backbone"], config["labels"])
-        self._unsplit = _restore(unsplit, bundle / "unsplit.safetensors")
+        self.unsplit = _restore(unsplit, bundle / "unsplit.safetensors")
         spec = manifest.input
-        self._mean = torch.tensor(spec.mean).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(spec.std).view(1, 3, 1, 1) * 255
+        self.mean = torch.tensor(spec.mean).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(spec.std).view(1, 3, 1, 1) * 255
 
     @torch.inference_mode()
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -133,8 +133,8 @@ class TailRunner:
     def run_unsplit(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB pictures uint8 (batch, height, width, 3) -> probabilities (batch, labels)."""
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-        x = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-        return self._unsplit(x).softmax(1).numpy()
+        x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.unsplit(x).softmax(1).numpy()
 
 
 def load_tail(bundle: Path) -> TailRunner:

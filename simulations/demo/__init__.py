@@ -1,0 +1,1 @@
+"""The demonstration: a server on Ray, two devices, real photographs, one table."""

@@ -1,0 +1,101 @@
+"""Which photographs the demonstration sends: yours, Imagenette's, or those inside two libraries."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from narrows.errors import SourceError
+from narrows.images.labelled import Entry, LabelledImages
+from narrows.simulations.evaluation_report import evenly
+
+log = logging.getLogger(__name__)
+
+# Photographs inside scikit-image's and scikit-learn's wheels: no network needed, no labels.
+SKIMAGE_PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "immunohistochemistry",
+                       "retina", "camera", "coins", "page", "text", "motorcycle", "grass", "gravel", "brick")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A folder of class folders that holds exactly the photographs to send."""
+
+    folder: Path
+    described: str
+    labelled: bool
+
+    def entries(self) -> tuple[LabelledImages, Sequence[Entry]]:
+        images = LabelledImages(self.folder)
+        return images, images.entries
+
+
+def choose(data: Path | None, frames: int, scratch: Path) -> Choice:
+    """`data` if given, else Imagenette by torchvision where a network is, else the libraries' own.
+
+    Raises:
+        SourceError: `data` holds no class folders with photographs.
+    """
+    if data is not None:
+        return _sampled(data, None, frames, scratch, f"{frames} photographs of {data.name}")
+    downloaded = _imagenette(scratch)
+    if downloaded is not None:
+        return _sampled(downloaded, None, frames, scratch, "Imagenette's val part, by torchvision")
+    return _from_libraries(scratch)
+
+
+def _sampled(data: Path, part: str | None, frames: int, scratch: Path, described: str) -> Choice:
+    """Copy an even sample of a set, so that every device reads a plain folder of its own share."""
+    images = LabelledImages(data)
+    chosen = evenly(images.of_part(part), frames)
+    folder = scratch / "photographs"
+    for index, entry in enumerate(chosen):
+        target = folder / entry.folder / f"{index:05d}{Path(entry.name).suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(images.read(entry.name))
+    return Choice(folder, described, labelled=True)
+
+
+def _imagenette(scratch: Path) -> Path | None:
+    """torchvision's copy, downloaded once; None where no network is in reach."""
+    from torchvision.datasets import Imagenette
+
+    root = Path.home() / ".cache" / "narrows"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        Imagenette(root, split="val", size="320px", download=not (root / "imagenette2-320").exists())
+    except Exception as error:  # torchvision raises whatever urllib, tarfile or the disk does
+        log.warning("Imagenette is out of reach (%s): using the libraries' photographs", error)
+        return None
+    return root / "imagenette2-320" / "val"
+
+
+def _from_libraries(scratch: Path) -> Choice:
+    folder = scratch / "photographs" / "unlabelled"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in [*_scikit_learn(), *_scikit_image()]:
+        picture.convert("RGB").save(folder / f"{name}.png")
+    count = len(list(folder.iterdir()))
+    if not count:
+        raise SourceError("no photographs: give --data, or install scikit-image and scikit-learn")
+    return Choice(folder.parent, f"{count} photographs inside scikit-image and scikit-learn", labelled=False)
+
+
+def _scikit_learn() -> list[tuple[str, Image.Image]]:
+    try:
+        from sklearn.datasets import load_sample_images
+    except ImportError:
+        return []
+    sample = load_sample_images()
+    return [(Path(n).stem, Image.fromarray(i)) for n, i in zip(sample.filenames, sample.images, strict=True)]
+
+
+def _scikit_image() -> list[tuple[str, Image.Image]]:
+    try:
+        import skimage
+    except ImportError:
+        return []
+    folder = Path(skimage.__file__).parent / "data"  # what the wheel holds, without a download
+    found = [p for name in SKIMAGE_PHOTOGRAPHS for p in sorted(folder.glob(f"{name}.*"))]
+    return [(p.stem, Image.open(p)) for p in found if p.suffix in {".png", ".jpg", ".jpeg", ".tif"}]
