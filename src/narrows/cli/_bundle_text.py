@@ -13,10 +13,18 @@ def show(manifest: Manifest) -> None:
     """A page about the bundle: points as measured, files, where it comes from."""
     console = Console()
     total = sum(f.bytes for f in manifest.files.values())
-    console.print(f"[bold]{manifest.name}[/]  digest {manifest.digest[:16]}…  {total / 2**20:.1f} MiB")
-    console.print(f"cut {manifest.cut}; {len(manifest.labels)} labels; latent {manifest.latent.channels} channels")
-    console.print(f"input: short side {manifest.input.short_side}, padded to {manifest.input.stride}")
-    points = Table("point", "bytes a frame", "accuracy", title=f"measured on {manifest.measured_on}")
+    console.print(
+        f"[bold]{manifest.name}[/]  digest {manifest.digest[:16]}…  {total / 2**20:.1f} MiB"
+    )
+    console.print(
+        f"cut {manifest.cut}; {len(manifest.labels)} labels; latent {manifest.latent.channels} channels"
+    )
+    console.print(
+        f"input: short side {manifest.input.short_side}, padded to {manifest.input.stride}"
+    )
+    points = Table(
+        "point", "bytes a frame", "accuracy", title=f"measured on {manifest.measured_on}"
+    )
     for p in manifest.operating_points:
         points.add_row(str(p.id), f"{p.packet_bytes:,.0f}", f"{p.accuracy:.2%}")
     points.add_row("unsplit", "-", f"{manifest.unsplit_accuracy:.2%}")

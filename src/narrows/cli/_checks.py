@@ -45,7 +45,9 @@ def _coder() -> Check:
     from narrows.kernels import BACKEND
 
     native = BACKEND == "native"
-    advice = "" if native else "works, a hundred times slower: install a C++20 compiler and reinstall"
+    advice = (
+        "" if native else "works, a hundred times slower: install a C++20 compiler and reinstall"
+    )
     return Check("entropy coder", BACKEND, native, False, advice)
 
 

@@ -14,7 +14,9 @@ def _group() -> None:
 
 @bench.command()
 def coder(
-    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of a table.")
+    ] = False,
 ) -> None:
     """The entropy coder beside CompressAI and constriction, on the same symbols."""
     from narrows.codec.bench import run_coder_bench

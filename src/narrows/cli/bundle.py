@@ -39,7 +39,9 @@ def verify(
 @bundle.command()
 def sign(
     path: Folder,
-    key: Annotated[Path, typer.Option(help="Ed25519 private key (PEM); made, mode 0600, if absent.")],
+    key: Annotated[
+        Path, typer.Option(help="Ed25519 private key (PEM); made, mode 0600, if absent.")
+    ],
 ) -> None:
     """Sign the manifest; writes manifest.sig and KEY.pub."""
     from narrows.codec.signature import sign_bundle

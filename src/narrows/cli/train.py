@@ -12,15 +12,20 @@ def train(
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "small",
     name: Annotated[str | None, typer.Option(help="The bundle's name; OUT's by default.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="A pretrained teacher (mobilenet_v2, resnet50, ...); none by default.")
+        str | None,
+        typer.Option(help="A pretrained teacher (mobilenet_v2, resnet50, ...); none by default."),
     ] = None,
     teacher_weights: Annotated[
         Path | None, typer.Option(help="Its weights as safetensors; torchvision's own by default.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Checkpoints; the same one resumes.")] = None,
-    part: Annotated[str | None, typer.Option(help="Part to train on; `train` where there is one.")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Part to train on; `train` where there is one.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same run.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print the measured bundle as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the measured bundle as JSON.")
+    ] = False,
 ) -> None:
     """Train a split network in one command; run it again after a kill and it goes on.
 

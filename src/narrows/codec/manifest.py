@@ -80,7 +80,9 @@ class Manifest(_Strict):
     def computed_digest(self) -> str:
         """SHA-256, in hex, of the canonical JSON (sorted keys, no spaces) without `digest`."""
         body = self.model_dump(mode="json", exclude={"digest"})
-        return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()
 
     @classmethod
     def parse(cls, text: str | bytes, origin: str) -> "Manifest":

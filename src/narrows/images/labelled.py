@@ -38,7 +38,9 @@ class LabelledImages:
         self.root = Path(root)
         self._tar: tarfile.TarFile | None = None
         if self.root.is_dir():
-            names = sorted(p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+            names = sorted(
+                p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
+            )
         else:
             names = self._open_tar()
         self._splits = self._read_splits(names)
@@ -127,5 +129,11 @@ def decode(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data))
         image.load()
         return image
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except (
+        OSError,
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        ValueError,
+        SyntaxError,
+    ) as error:
         raise SourceError(f"{name}: not a readable picture: {error}") from None

@@ -69,5 +69,7 @@ def _tables(prior: EntropyBottleneck) -> CodingTables:
     lower = prior._logits_cumulative(grid - 0.5, stop_gradient=True)
     upper = prior._logits_cumulative(grid + 0.5, stop_gradient=True)
     sign = -torch.sign(lower + upper)  # both tails in the sigmoid's precise half
-    pmfs: NDArray = (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs().double().numpy()
+    pmfs: NDArray = (
+        (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs().double().numpy()
+    )
     return CodingTables.from_pmfs(list(pmfs[:, 0]), [-REACH] * prior.channels)

@@ -42,14 +42,22 @@ class SplitNetwork:
 def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> Manifest:
     """Write every file and the manifest; `about` holds the manifest's fields that files do not tell."""
     bundle.mkdir(parents=True, exist_ok=True)
-    head_weights = {k: v.detach().float().contiguous() for k, v in network.head.state_dict().items()}
+    head_weights = {
+        k: v.detach().float().contiguous() for k, v in network.head.state_dict().items()
+    }
     save_file(head_weights, bundle / "head.safetensors")
     model = build_onnx_head(network.head.layers(), {k: v.numpy() for k, v in head_weights.items()})
     (bundle / "head.onnx").write_bytes(model.SerializeToString())
     save_arrays(_point_arrays(network.points), bundle / "tables.safetensors")
     save_file(_compact(network.tail), bundle / "tail.safetensors")
     save_file(_compact(network.unsplit), bundle / "unsplit.safetensors")
-    names = ("head.onnx", "head.safetensors", "tables.safetensors", "tail.safetensors", "unsplit.safetensors")
+    names = (
+        "head.onnx",
+        "head.safetensors",
+        "tables.safetensors",
+        "tail.safetensors",
+        "unsplit.safetensors",
+    )
     files = {name: _entry(bundle / name) for name in names}
     head = {"layers": network.head.layers(), "config": network.head.config}
     return write_manifest(bundle, Manifest(head=head, files=files, **about))

@@ -56,7 +56,11 @@ class PatchHead(nn.Module):
             for i in range(len(self.blocks))
         ]  # fmt: skip
         return [
-            {"op": "normalise", "mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist()},
+            {
+                "op": "normalise",
+                "mean": self.mean.flatten().tolist(),
+                "std": self.std.flatten().tolist(),
+            },
             conv | {"weights": "patchify", "kernel": PATCH, "stride": PATCH, "pad": 0},
             *body,
             {"op": "relu"},

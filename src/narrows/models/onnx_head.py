@@ -15,7 +15,9 @@ OPSET = 17
 IR_VERSION = 8  # read by every ONNX Runtime since 1.14
 
 
-def build_onnx_head(layers: list[dict[str, Any]], weights: dict[str, NDArray[np.float32]]) -> onnx.ModelProto:
+def build_onnx_head(
+    layers: list[dict[str, Any]], weights: dict[str, NDArray[np.float32]]
+) -> onnx.ModelProto:
     """uint8 `image` (1, height, width, 3) -> float32 `latent` (1, channels, height/8, width/8)."""
     graph = _Graph(weights)
     x = graph.add("Transpose", graph.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
@@ -63,7 +65,9 @@ def _conv(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
     weight = graph.constant(f"{name}.weight", graph.weights[f"{name}.weight"])
     bias = graph.constant(f"{name}.bias", graph.weights[f"{name}.bias"])
     pads = [layer["pad"]] * 4
-    return graph.add("Conv", x, weight, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads)
+    return graph.add(
+        "Conv", x, weight, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads
+    )
 
 
 def _relu(graph: _Graph, x: str, layer: dict[str, Any]) -> str:

@@ -26,7 +26,9 @@ class _FromPixels(nn.Module):
 def export_unsplit(bundle: Path, target: Path) -> Path:
     """Write the unsplit network of `bundle`; any picture size that its stride divides."""
     manifest = Manifest.load(bundle)
-    network = _FromPixels(TailRunner(bundle, manifest)).eval().to(memory_format=torch.contiguous_format)
+    network = (
+        _FromPixels(TailRunner(bundle, manifest)).eval().to(memory_format=torch.contiguous_format)
+    )
     side = manifest.input.short_side
     example = torch.zeros((1, side, side + 8, 3), dtype=torch.uint8)
     torch.onnx.export(

@@ -26,7 +26,9 @@ class Tail(nn.Module):
 def build_tail(config: dict[str, Any]) -> Tail:
     """A randomly initialised tail from a manifest's `tail` entry."""
     backbone = build_backbone(config["backbone"], config["labels"])
-    return Tail(slim_decoder(config["channels"], backbone.cut_channels, config["blocks"]), backbone.rest)
+    return Tail(
+        slim_decoder(config["channels"], backbone.cut_channels, config["blocks"]), backbone.rest
+    )
 
 
 def slim_decoder(channels: int, cut_channels: int, blocks: int) -> nn.Sequential:

@@ -28,7 +28,9 @@ def load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
         if key.startswith("optimiser."):
             _, index, name = key.split(".")
             state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimiser.load_state_dict(
+        {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+    )
     with safe_open(path, "pt") as file:
         return int(file.metadata()["epoch"])
 

@@ -27,7 +27,9 @@ class Photographs:
         return len(self.pictures)
 
 
-def load_photographs(images: LabelledImages, entries: tuple[Entry, ...], side: int, max_aspect: float) -> Photographs:
+def load_photographs(
+    images: LabelledImages, entries: tuple[Entry, ...], side: int, max_aspect: float
+) -> Photographs:
     """Decode `entries` at the network's size. Unreadable files are skipped.
 
     Raises:
@@ -48,7 +50,9 @@ def load_photographs(images: LabelledImages, entries: tuple[Entry, ...], side: i
     return Photographs(pictures, torch.tensor(targets), folders, labels)
 
 
-def batches(data: Photographs, batch: int, side: int, min_scale: float, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    data: Photographs, batch: int, side: int, min_scale: float, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch in random order: pixels float32 (batch, 3, side, side) in 0..255, targets (batch,).
 
     Crops as in Szegedy et al. 2015 (random area and aspect), mirrored, with jittered brightness,
@@ -62,7 +66,9 @@ def batches(data: Photographs, batch: int, side: int, min_scale: float, seed: in
         yield _jitter(torch.stack(crops), rng), data.targets[torch.from_numpy(chosen)]
 
 
-def _random_crop(picture: np.ndarray, side: int, min_scale: float, rng: np.random.Generator) -> Tensor:
+def _random_crop(
+    picture: np.ndarray, side: int, min_scale: float, rng: np.random.Generator
+) -> Tensor:
     height, width = picture.shape[:2]
     area = height * width * rng.uniform(min_scale, 1.0)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -70,13 +76,17 @@ def _random_crop(picture: np.ndarray, side: int, min_scale: float, rng: np.rando
     w = int(min(width, round((area * aspect) ** 0.5)))
     top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
     crop = torch.from_numpy(picture[top : top + h, left : left + w]).permute(2, 0, 1)[None].float()
-    crop = F.interpolate(crop, (side, side), mode="bilinear", antialias=h > side, align_corners=False)
+    crop = F.interpolate(
+        crop, (side, side), mode="bilinear", antialias=h > side, align_corners=False
+    )
     return crop[0].flip(-1) if rng.random() < 0.5 else crop[0]
 
 
 def _jitter(pixels: Tensor, rng: np.random.Generator, strength: float = 0.3) -> Tensor:
     """Random brightness, contrast and saturation, one draw per picture."""
-    draws = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, len(pixels), 1, 1, 1))).float()
+    draws = torch.from_numpy(
+        rng.uniform(1 - strength, 1 + strength, (3, len(pixels), 1, 1, 1))
+    ).float()
     pixels = pixels * draws[0]
     mean = pixels.mean((1, 2, 3), keepdim=True)
     pixels = mean + (pixels - mean) * draws[1]

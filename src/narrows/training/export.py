@@ -11,10 +11,14 @@ from narrows.training.run import Trained
 from narrows.training.split import tail_config
 
 
-def export(bundle: Path, name: str, trained: Trained, recipe: Recipe, provenance: dict[str, Any]) -> Manifest:
+def export(
+    bundle: Path, name: str, trained: Trained, recipe: Recipe, provenance: dict[str, Any]
+) -> Manifest:
     """Write `bundle` with figures still zero."""
     split = trained.split
-    network = SplitNetwork(split.head, split.bottleneck.point_codings(), split.tail, trained.unsplit)
+    network = SplitNetwork(
+        split.head, split.bottleneck.point_codings(), split.tail, trained.unsplit
+    )
     about = {
         "name": name,
         "cut": trained.unsplit.cut,

@@ -56,7 +56,9 @@ def fit(
             report(f"{state.stem}: epoch {epoch + 1}/{phase.epochs}, loss {mean:.4f}")
 
 
-def _epoch(data: Photographs, phase: Phase, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _epoch(
+    data: Photographs, phase: Phase, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     side = phase.sides[epoch * len(phase.sides) // phase.epochs]
     return batches(data, phase.batch, side, phase.min_scale, seed * 1_000_003 + epoch)
 

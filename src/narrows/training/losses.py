@@ -17,7 +17,9 @@ def mixed(pixels: Tensor, targets: Tensor, labels: int, alpha: float) -> tuple[T
     share = torch.maximum(share, 1 - share)
     other = torch.randperm(len(pixels))
     a = share.view(-1, 1, 1, 1)
-    return a * pixels + (1 - a) * pixels[other], share[:, None] * soft + (1 - share[:, None]) * soft[other]
+    return a * pixels + (1 - a) * pixels[other], share[:, None] * soft + (
+        1 - share[:, None]
+    ) * soft[other]
 
 
 def distilled(logits: Tensor, soft: Tensor, taught: Tensor | None, loss: Loss) -> Tensor:
@@ -27,7 +29,9 @@ def distilled(logits: Tensor, soft: Tensor, taught: Tensor | None, loss: Loss) -
     if taught is not None and loss.teacher:
         t = loss.temperature
         log_p = F.log_softmax(logits / t, 1)
-        total = total + loss.teacher * t * t * F.kl_div(log_p, F.softmax(taught / t, 1), reduction="batchmean")
+        total = total + loss.teacher * t * t * F.kl_div(
+            log_p, F.softmax(taught / t, 1), reduction="batchmean"
+        )
     return total
 
 

@@ -1,9 +1,9 @@
 """A training recipe: a TOML file, validated on load; an unknown key is an error that names it."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
+import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from narrows.errors import ConfigError
@@ -82,7 +82,9 @@ def load_recipe(name_or_path: str) -> Recipe:
         return Recipe.model_validate(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ConfigError(
+            f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

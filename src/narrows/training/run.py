@@ -21,7 +21,6 @@ from narrows.training.split import SplitModel, train_split
 from narrows.training.teacher import Teacher
 from narrows.training.unsplit import train_unsplit
 
-
 KEEP_EVERY = 10  # photographs kept out of a set without parts
 
 
@@ -65,7 +64,9 @@ def train_network(request: Request, report: Callable[[str], None]) -> Trained:
     return Trained(unsplit, split, data.labels, data.folders, len(data), kept_out, kept_out_name)
 
 
-def partition(images: LabelledImages, part: str | None) -> tuple[tuple[Entry, ...], tuple[Entry, ...], str]:
+def partition(
+    images: LabelledImages, part: str | None
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...], str]:
     """Photographs to train on, those kept out, and what to call the latter.
 
     `part` or `train` against `val` or `test` where the set has parts; else every tenth is kept out.
@@ -80,7 +81,9 @@ def partition(images: LabelledImages, part: str | None) -> tuple[tuple[Entry, ..
     return tuple(e for e in entries if e not in set(kept_out)), kept_out, f"every {KEEP_EVERY}th"
 
 
-def _fitted_teacher(request: Request, data: Photographs, report: Callable[[str], None]) -> Teacher | None:
+def _fitted_teacher(
+    request: Request, data: Photographs, report: Callable[[str], None]
+) -> Teacher | None:
     if request.teacher is None:
         return None
     teacher = Teacher(request.teacher, request.teacher_weights)
@@ -123,5 +126,7 @@ def _same_run(request: Request) -> None:
         "teacher": request.teacher,
     }
     if started.exists() and json.loads(started.read_text()) != asked:
-        raise ConfigError(f"{request.run}: was started with another recipe, seed or teacher: use a new --run")
+        raise ConfigError(
+            f"{request.run}: was started with another recipe, seed or teacher: use a new --run"
+        )
     started.write_text(json.dumps(asked, indent=1))

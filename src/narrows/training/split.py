@@ -17,8 +17,8 @@ from narrows.models.bottleneck import RateBottleneck
 from narrows.models.head import PatchHead
 from narrows.models.tail import build_tail
 from narrows.training.data import Photographs
-from narrows.training.losses import Distillation, mixed, relative_error
 from narrows.training.loop import decayed_groups, fit
+from narrows.training.losses import Distillation, mixed, relative_error
 from narrows.training.recipe import Recipe
 from narrows.training.teacher import Teacher
 from narrows.training.unsplit import normalise
@@ -86,12 +86,17 @@ def train_split(
         maps, bits, features = model(pixels)
         loss = distil(pixels, soft, model.tail.rest[1](maps.float()), maps)
         if weights.features:
-            loss = loss + weights.features * relative_error(features, _front(unsplit, pixels, recipe))
+            loss = loss + weights.features * relative_error(
+                features, _front(unsplit, pixels, recipe)
+            )
         warm = min(1.0, share / weights.rate_warmup)
         return loss + warm * (rates * bits).mean() / pixels[0, 0].numel()
 
     both = nn.ModuleDict({"model": model, "distil": distil})
-    groups = [*_groups(model, recipe), *decayed_groups(distil, phase.learning_rate, phase.weight_decay)]
+    groups = [
+        *_groups(model, recipe),
+        *decayed_groups(distil, phase.learning_rate, phase.weight_decay),
+    ]
     fit(both, groups, step, data, phase, seed + 1, run / "split.safetensors", report)
     return model.eval()
 
@@ -110,5 +115,3 @@ def _groups(model: SplitModel, recipe: Recipe) -> list[dict]:
 def _front(unsplit: Backbone, pixels: Tensor, recipe: Recipe) -> Tensor:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return unsplit.front(normalise(pixels, recipe))
-
-

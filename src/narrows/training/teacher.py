@@ -40,7 +40,9 @@ class Teacher(nn.Module):
         tensorflow = name.endswith("_tf")
         if tensorflow:
             _pad_like_tensorflow(self.features)
-        mean, std = ([0.5] * 3, [0.5] * 3) if tensorflow else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        mean, std = (
+            ([0.5] * 3, [0.5] * 3) if tensorflow else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        )
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
         self.probe = nn.Linear(self.dimension, 1)
@@ -62,11 +64,15 @@ class Teacher(nn.Module):
 
     def fit_probe(self, data: Photographs, seed: int, decay: float = 1e-4) -> float:
         """Logistic regression on the features of one pass of mild crops; returns its accuracy."""
-        passes = track(batches(data, 32, SIDE, 0.6, seed), "fitting the teacher's probe", len(data) // 32)
+        passes = track(
+            batches(data, 32, SIDE, 0.6, seed), "fitting the teacher's probe", len(data) // 32
+        )
         pairs = [(self.maps(pixels).mean((2, 3)), targets) for pixels, targets in passes]
         x, y = torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])
         probe = nn.Linear(self.dimension, len(data.labels))
-        optimiser = torch.optim.LBFGS(probe.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(
+            probe.parameters(), max_iter=200, line_search_fn="strong_wolfe"
+        )
 
         def closure() -> Tensor:
             optimiser.zero_grad()
@@ -82,7 +88,9 @@ class Teacher(nn.Module):
 def _load(net: nn.Module, weights: Path) -> None:
     missing, unexpected = net.load_state_dict(load_file(weights), strict=False)
     if unexpected or any(not name.endswith("num_batches_tracked") for name in missing):
-        raise ConfigError(f"{weights}: not this network's weights: {(missing + unexpected)[:3]} ...")
+        raise ConfigError(
+            f"{weights}: not this network's weights: {(missing + unexpected)[:3]} ..."
+        )
 
 
 def _without_classifier(net: nn.Module) -> tuple[nn.Module, int]:

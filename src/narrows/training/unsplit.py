@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from narrows.models.backbones import Backbone
 from narrows.training.data import Photographs
-from narrows.training.losses import Distillation, mixed
 from narrows.training.loop import decayed_groups, fit
+from narrows.training.losses import Distillation, mixed
 from narrows.training.recipe import Recipe
 from narrows.training.teacher import Teacher
 

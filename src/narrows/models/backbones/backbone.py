@@ -15,7 +15,12 @@ class Backbone(nn.Module):
     STRIDE = 8
 
     def __init__(
-        self, front: nn.Module, body: nn.Module, classify: nn.Module, cut: str, channels: tuple[int, int]
+        self,
+        front: nn.Module,
+        body: nn.Module,
+        classify: nn.Module,
+        cut: str,
+        channels: tuple[int, int],
     ):
         """`channels`: of the cut and of the last feature map."""
         super().__init__()

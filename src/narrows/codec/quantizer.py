@@ -1,0 +1,22 @@
+"""Features to integers and back: one gain, one inverse gain and one median per channel."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIMIT = 0x7FFF
+
+
+def quantise(
+    latent: NDArray[np.float32], gain: NDArray[np.float32], median: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), clipped to int16."""
+    scaled = latent * gain[:, None, None] - median[:, None, None]
+    return np.clip(np.rint(scaled), -LIMIT, LIMIT).astype(np.int16)
+
+
+def dequantise(
+    symbols: NDArray[np.int16], inverse_gain: NDArray[np.float32], median: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """int16 (..., C, H, W) -> float32, same shape: (symbols + median) * inverse gain."""
+    restored: NDArray[np.float32] = (symbols + median[:, None, None]) * inverse_gain[:, None, None]
+    return restored.astype(np.float32, copy=False)
