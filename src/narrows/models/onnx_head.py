@@ -23,7 +23,9 @@ def build_onnx_head(
     x = graph.add("Transpose", graph.add("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
     x = graph.add("Identity", _chain(graph, x, layers), output="latent")
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "height", "width", 3])
-    latent = helper.make_tensor_value_info("latent", TensorProto.FLOAT, None)
+    latent = helper.make_tensor_value_info(
+        "latent", TensorProto.FLOAT, [1, "channels", "rows", "columns"]
+    )
     model = helper.make_model(
         helper.make_graph(graph.nodes, "head", [image], [latent], graph.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
