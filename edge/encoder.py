@@ -1,0 +1,96 @@
+"""A picture to the bytes that go on the wire: coded features, or a picture file as the baseline.
+
+Both encoders share one face, so everything after them is the same.
+"""
+
+import io
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from narrows.codec.frame import FrameCodec
+from narrows.codec.frame import load as load_codec
+from narrows.codec.manifest import HEAD_FILES, InputSpec, Manifest
+from narrows.edge.head import HeadRunner, OnnxHead
+from narrows.edge.payload import Payload
+from narrows.errors import ConfigError
+from narrows.images.preprocess import pad_to_stride, resize_and_crop
+
+PICTURE_OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 4}}
+
+
+class Encoder(Protocol):
+    """Anything that turns a picture into a payload."""
+
+    def encode(self, image: Image.Image, point: int) -> Payload:
+        """Encode a picture of any size at an operating point (0 is the finest)."""
+        ...
+
+
+class FeatureEncoder:
+    """Head, quantiser and entropy coder: a packet of features."""
+
+    def __init__(self, rule: InputSpec, head: HeadRunner, codec: FrameCodec):
+        self._rule, self._head, self._codec = rule, head, codec
+
+    def encode(self, image: Image.Image, point: int) -> Payload:
+        """Encode a picture of any size. Raises ShapeError for a point the bundle lacks."""
+        started = time.monotonic_ns()
+        picture = resize_and_crop(image, self._rule.short_side, self._rule.max_aspect)
+        padded = pad_to_stride(picture, self._rule.stride)
+        prepared = time.monotonic_ns()
+        latent = self._head.run(padded)
+        computed = time.monotonic_ns()
+        packet = self._codec.encode(latent, point)
+        coded = time.monotonic_ns()
+        height, width = picture.shape[:2]
+        stages = (prepared - started, computed - prepared, coded - computed)
+        return Payload("packet", packet, width, height, started, *stages)
+
+
+class ImageEncoder:
+    """JPEG or WebP of the preprocessed picture, for the unsplit network on the server."""
+
+    def __init__(self, rule: InputSpec, kind: str, quality: int):
+        """Raises ConfigError for another kind, or a quality outside 1..100."""
+        if kind not in PICTURE_OPTIONS or not 1 <= quality <= 100:
+            raise ConfigError(f"upload {kind}:{quality}: expected jpeg or webp, quality 1 to 100")
+        self._rule, self._kind, self._quality = rule, kind, quality
+
+    def encode(self, image: Image.Image, point: int) -> Payload:
+        """Encode a picture of any size; the quality is fixed, `point` changes nothing."""
+        started = time.monotonic_ns()
+        picture = resize_and_crop(image, self._rule.short_side, self._rule.max_aspect)
+        prepared = time.monotonic_ns()
+        data = encode_picture(picture, self._kind, self._quality)
+        coded = time.monotonic_ns()
+        height, width = picture.shape[:2]
+        return Payload(
+            "image", data, width, height, started, prepared - started, 0, coded - prepared
+        )
+
+
+def encode_picture(picture: NDArray[np.uint8], kind: str, quality: int) -> bytes:
+    """uint8 RGB (height, width, 3) -> the bytes of a JPEG (optimised tables) or WebP file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind, quality=quality, **PICTURE_OPTIONS[kind])
+    return file.getvalue()
+
+
+def load_feature_encoder(bundle: Path, manifest: Manifest, threads: int = 1) -> FeatureEncoder:
+    """The encoder of a bundle's device part.
+
+    Raises:
+        BundleError: a file is missing, altered, or does not fit.
+    """
+    manifest.verify_files(bundle, tuple(n for n in HEAD_FILES if n in manifest.files))
+    codec = load_codec(
+        bundle / "tables.safetensors",
+        manifest.digest_prefix,
+        (manifest.latent.max_height, manifest.latent.max_width),
+    )
+    return FeatureEncoder(manifest.input, OnnxHead(bundle / "head.onnx", threads), codec)

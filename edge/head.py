@@ -1,0 +1,61 @@
+"""The network's first part on the device, behind an interface that any runtime can fill."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.errors import BundleError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+class HeadRunner(Protocol):
+    """Anything that runs a head."""
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB (height, width, 3), sides multiples of the stride -> latent (C, h, w)."""
+        ...
+
+
+class OnnxHead:
+    """The bundle's head.onnx on ONNX Runtime's CPU provider."""
+
+    def __init__(self, path: Path, threads: int = 1):
+        """Load `head.onnx`. Raises BundleError when it is not a head."""
+        self._session = onnx_session(path, "image", "latent", threads)
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB (height, width, 3), sides multiples of the stride -> latent (C, h, w)."""
+        latent: NDArray[np.float32] = self._session.run(["latent"], {"image": image[None]})[0][0]
+        return latent
+
+
+def onnx_session(path: Path, takes: str, gives: str, threads: int) -> "InferenceSession":
+    """A small-footprint session on a model with one input and one output of these names.
+
+    Raises:
+        BundleError: the file is missing, is not ONNX, or has other inputs or outputs.
+    """
+    import onnxruntime  # here and not above: a device that uploads pictures never loads it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A stream of frames of changing size: the arena and its patterns would only hold on to memory.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a battery matters
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # ONNX Runtime's own exceptions share no public base
+        raise BundleError(f"{path}: not a model ONNX Runtime can load: {error}") from None
+    names = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
+    if names != ([takes], [gives]):
+        raise BundleError(f"{path}: expected input {takes!r} and output {gives!r}, got {names}")
+    return session

@@ -1,0 +1,18 @@
+"""What an encoder makes of one picture, on its way to the link."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What one frame sends, and how long the device took for it, in ns of the monotonic clock."""
+
+    kind: Literal["packet", "image"]
+    data: bytes
+    width: int  # of the preprocessed picture, in pixels, before padding
+    height: int
+    started_ns: int
+    preprocess_ns: int
+    head_ns: int
+    code_ns: int

@@ -1,0 +1,312 @@
+"""One device's conversation with a server: frames in, exactly one outcome each, whatever happens.
+
+A frame is kept until it has an outcome. When the stream breaks, a new one is opened after a
+backoff and every kept frame is sent again under its old id; a second answer to an id is dropped.
+So recovery sits at the ends, and the server keeps no state for it.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from time import monotonic, monotonic_ns
+
+import grpc
+
+from narrows.edge.link import (
+    MAX_MESSAGE_BYTES,
+    Backoff,
+    LinkSettings,
+    check_address,
+)
+from narrows.edge.outcome import (
+    CLOSED,
+    DEADLINE,
+    LINK,
+    RETRYABLE,
+    Outcome,
+    labels_of,
+    status_name,
+)
+from narrows.edge.payload import Payload
+from narrows.edge.stream import carry
+from narrows.edge.timing import ClockOffset, DeviceStamps, frame_timing
+from narrows.edge.wire import NOTHING_SENT, WireBytes, wire_bytes
+from narrows.errors import LinkError
+from narrows.protos.narrows.v1 import inference_pb2
+
+# A stream refused for these reasons is refused again: waiting would not help.
+_FINAL = {
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+
+
+@dataclass
+class _Kept:
+    """A frame without an outcome yet."""
+
+    frame: inference_pb2.Frame
+    stamps: DeviceStamps
+    expires_ns: int
+    outcome: asyncio.Future[Outcome]
+    expiry: asyncio.TimerHandle
+    backoff: Backoff
+    on_wire: bool = False  # sent on the stream that is open now, and not sent back
+    retry: asyncio.TimerHandle | None = None
+    sendings: int = 0
+    wire: WireBytes = NOTHING_SENT
+
+    def stamp_sending(self) -> inference_pb2.Frame:
+        """Note that it is sent now; the message carries the time that is left."""
+        now = monotonic_ns()
+        self.frame.deadline_ms = max(1, (self.expires_ns - now) // 1_000_000)
+        self.stamps = replace(self.stamps, sent_ns=now)
+        self.wire = wire_bytes(self.frame)
+        self.on_wire = True
+        self.sendings += 1
+        return self.frame
+
+
+class Session:
+    """`async with Session("host:50051", LinkSettings(), "bundle") as session: ...`
+
+    Entering connects and compares clocks; it raises LinkError when the server stays away for
+    `give_up_s`. Use it from one event loop.
+    """
+
+    def __init__(self, address: str, settings: LinkSettings, bundle: str = ""):
+        """Raises ConfigError when `address` is not host:port."""
+        self.address = check_address(address)
+        self.settings = settings
+        self.resent = 0  # sendings beyond each frame's first
+        self.strays = 0  # answers nobody waited for: duplicates, or too late
+        self._bundle = bundle
+        self._next_id = 1
+        self._kept: dict[int, _Kept] = {}
+        self._outbox: asyncio.Queue[int] = asyncio.Queue()
+        self._window = asyncio.Semaphore(settings.window)
+        self._clock: ClockOffset | None = None
+        self._up = False  # the stream that is open now has shown a server
+        self._connections = 0
+        self._connected = asyncio.Event()
+        self._alive_s = monotonic()  # when the server was last known to be there
+        self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_cap_s)
+        self._failure: LinkError | None = None
+
+    async def __aenter__(self) -> "Session":
+        self._runner = asyncio.ensure_future(self._stay_connected())
+        connected = asyncio.ensure_future(self._connected.wait())
+        try:
+            await asyncio.wait({connected, self._runner}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        finally:
+            connected.cancel()
+        if self._failure:
+            raise self._failure
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first."""
+        return max(0, self._connections - 1)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream that is open now has shown a server."""
+        return self._up
+
+    async def close(self) -> None:
+        """Hang up. Frames without an outcome get CLOSED."""
+        self._failure = self._failure or LinkError(f"{self.address}: the session is closed")
+        self._runner.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._runner
+        self._settle_all(CLOSED, "the session was closed before an answer came")
+
+    async def room(self) -> None:
+        """Take a place in the window, waiting for one; `send` or `give_back` must follow.
+
+        Raises:
+            LinkError: the server was given up.
+        """
+        await self._window.acquire()
+        if self._failure:
+            self._window.release()
+            raise self._failure
+
+    def give_back(self) -> None:
+        """Return a place taken by `room` that no frame will use."""
+        self._window.release()
+
+    def send(self, payload: Payload, started_ns: int | None = None) -> asyncio.Future[Outcome]:
+        """Send a frame for which `room` has been taken; the future never fails.
+
+        `started_ns` is the instant its latency counts from, if earlier than its encoding.
+        """
+        frame_id, self._next_id = self._next_id, self._next_id + 1
+        frame = inference_pb2.Frame(
+            frame_id=frame_id,
+            bundle=self._bundle,
+            source_width=payload.width,
+            source_height=payload.height,
+            **{payload.kind: payload.data},  # type: ignore[arg-type]
+        )
+        started_ns = payload.started_ns if started_ns is None else started_ns
+        kept = self._keep(frame, payload, started_ns)
+        if self._failure:
+            self._settle(kept, _unanswered(kept, LINK, str(self._failure)))
+        elif frame.ByteSize() > MAX_MESSAGE_BYTES:
+            message = f"{frame.ByteSize()} bytes: at most {MAX_MESSAGE_BYTES} fit one message"
+            self._settle(kept, _unanswered(kept, "TOO_LARGE", message))
+        else:
+            self._outbox.put_nowait(frame_id)
+        return kept.outcome
+
+    async def ask(self, payload: Payload) -> Outcome:
+        """Send one frame and wait for its outcome. Raises LinkError as `room` does."""
+        await self.room()
+        return await self.send(payload)
+
+    def _keep(self, frame: inference_pb2.Frame, payload: Payload, started_ns: int) -> _Kept:
+        loop = asyncio.get_running_loop()
+        expires_ns = started_ns + self.settings.deadline_ms * 1_000_000
+        left_s = max(0.0, (expires_ns - monotonic_ns()) / 1e9)
+        stages = (payload.preprocess_ns, payload.head_ns, payload.code_ns)
+        kept = _Kept(
+            frame=frame,
+            stamps=DeviceStamps(*stages, started_ns=started_ns, sent_ns=monotonic_ns()),
+            expires_ns=expires_ns,
+            outcome=loop.create_future(),
+            expiry=loop.call_later(left_s, self._expire, frame.frame_id),
+            backoff=Backoff(self.settings.backoff_initial_s, self.settings.backoff_cap_s),
+        )
+        self._kept[frame.frame_id] = kept
+        return kept
+
+    async def _stay_connected(self) -> None:
+        """Open streams, one after another, until cancelled or given up."""
+        while True:
+            self._queue_all_again()
+            opened_s = monotonic()
+            error = await carry(
+                self.address, self.settings, self._next_frame, self._on_result, self._on_offset
+            )
+            self._up = False
+            if self._alive_s > opened_s:  # it was up: the outage starts now
+                self._alive_s = monotonic()
+            if self._alive_s - opened_s > self.settings.backoff_cap_s:
+                self._backoff.reset()
+            left_s = self._alive_s + self.settings.give_up_s - monotonic()
+            if left_s <= 0 or _is_final(error):
+                return self._give_up(error)
+            await asyncio.sleep(min(self._backoff.next_s(), left_s))
+
+    def _queue_all_again(self) -> None:
+        """A new stream knows of no frame: send all that are kept, oldest first."""
+        self._clock = None  # it may be another machine
+        self._outbox = asyncio.Queue()
+        for frame_id, kept in self._kept.items():
+            kept.on_wire = False
+            if kept.retry is None:
+                self._outbox.put_nowait(frame_id)
+
+    async def _next_frame(self) -> inference_pb2.Frame:
+        while True:
+            kept = self._kept.get(await self._outbox.get())
+            if kept is not None and not kept.on_wire:
+                self.resent += kept.sendings > 0
+                return kept.stamp_sending()
+
+    def _on_offset(self, offset: ClockOffset | None) -> None:
+        self._alive_s = monotonic()
+        self._connections += not self._up
+        self._up = True
+        if offset is None:
+            self._connected.set()
+        elif self._clock is None or offset.round_trip_ns < self._clock.round_trip_ns:
+            self._clock = offset
+
+    def _on_result(self, result: inference_pb2.Result) -> None:
+        now = monotonic_ns()
+        self._alive_s = monotonic()
+        self._backoff.reset()
+        kept = self._kept.get(result.frame_id)
+        status = status_name(result.status)
+        if kept is None or (status in RETRYABLE and not kept.on_wire):
+            self.strays += 1
+        elif status in RETRYABLE and kept.backoff.attempt < self.settings.max_retries:
+            kept.on_wire = False
+            delay_s = kept.backoff.next_s()
+            kept.retry = asyncio.get_running_loop().call_later(delay_s, self._retry, kept)
+        else:
+            self._settle(kept, self._outcome(kept, result, status, now))
+
+    def _outcome(
+        self, kept: _Kept, result: inference_pb2.Result, status: str, now_ns: int
+    ) -> Outcome:
+        stamps = replace(kept.stamps, answered_ns=now_ns)
+        return Outcome(
+            frame_id=result.frame_id,
+            status=status,
+            message=result.status.message,
+            labels=labels_of(result),
+            timing=frame_timing(stamps, result.timing, self._clock),
+            wire=kept.wire,
+            sendings=kept.sendings,
+            answered_by=result.answered_by,
+            queue_depth=result.queue_depth,
+            batch_size=result.timing.batch_size,
+        )
+
+    def _retry(self, kept: _Kept) -> None:
+        kept.retry = None
+        self._outbox.put_nowait(kept.frame.frame_id)
+
+    def _expire(self, frame_id: int) -> None:
+        kept = self._kept[frame_id]
+        message = (
+            f"no answer from {self.address} within {self.settings.deadline_ms} ms, "
+            f"sent {kept.sendings} times"
+        )
+        self._settle(kept, _unanswered(kept, DEADLINE, message))
+
+    def _give_up(self, error: Exception) -> None:
+        why = "refused" if _is_final(error) else f"no server for {self.settings.give_up_s:g} s"
+        self._failure = LinkError(
+            f"{self.address}: {why}: {_cause(error)}: is `narrows serve` running there?"
+        )
+        self._settle_all(LINK, str(self._failure))
+
+    def _settle_all(self, status: str, message: str) -> None:
+        for kept in tuple(self._kept.values()):
+            self._settle(kept, _unanswered(kept, status, message))
+
+    def _settle(self, kept: _Kept, outcome: Outcome) -> None:
+        """The one place where a frame gets its outcome and leaves."""
+        del self._kept[kept.frame.frame_id]
+        kept.expiry.cancel()
+        if kept.retry is not None:
+            kept.retry.cancel()
+        if not kept.outcome.done():  # its caller may have stopped waiting
+            kept.outcome.set_result(outcome)
+        self._window.release()
+
+
+def _unanswered(kept: _Kept, status: str, message: str) -> Outcome:
+    return Outcome(kept.frame.frame_id, status, message, wire=kept.wire, sendings=kept.sendings)
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() in _FINAL
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)
