@@ -1,0 +1,82 @@
+"""From a frame on the wire to a checked job, or a refusal; nothing is decoded yet."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from narrows.codec import bitstream
+from narrows.codec.bitstream import Packet
+from narrows.errors import PacketError
+from narrows.protos.narrows.v1 import inference_pb2
+from narrows.server.pictures import open_picture
+from narrows.server.refusal import Refusal
+from narrows.server.registry import Registry, ServedBundle
+from narrows.server.settings import ServerSettings
+
+Status = inference_pb2.FrameStatus
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One accepted frame. Jobs of equal `group` go through the networks together."""
+
+    frame_id: int
+    bundle: ServedBundle
+    payload: Packet | Image.Image  # still compressed
+    group: tuple[Any, ...]
+    received_ns: int  # monotonic clock
+    deadline_ns: int | None
+    answer: "asyncio.Future[inference_pb2.Result]" = field(repr=False)
+
+    def expired(self, now_ns: int) -> bool:
+        return self.deadline_ns is not None and now_ns >= self.deadline_ns
+
+
+def admit(
+    frame: inference_pb2.Frame, received_ns: int, registry: Registry, settings: ServerSettings
+) -> Job:
+    """Check a frame against limits, bundles and its deadline. Raises Refusal."""
+    _check_size(frame, settings)
+    bundle, payload, group = (
+        _picture(frame, registry, settings)
+        if frame.WhichOneof("payload") == "image"
+        else _packet(frame, registry)
+    )
+    deadline_ns = received_ns + frame.deadline_ms * 1_000_000 if frame.deadline_ms else None
+    answer = asyncio.get_running_loop().create_future()
+    job = Job(frame.frame_id, bundle, payload, group, received_ns, deadline_ns, answer)
+    if job.expired(time.monotonic_ns()):
+        raise Refusal(Status.DEADLINE_EXCEEDED, f"its {frame.deadline_ms} ms had passed on arrival")
+    return job
+
+
+def _check_size(frame: inference_pb2.Frame, settings: ServerSettings) -> None:
+    size = len(frame.packet) + len(frame.image)
+    if size > settings.max_frame_bytes:
+        raise Refusal(
+            Status.TOO_LARGE, f"{size} bytes; this server accepts {settings.max_frame_bytes}"
+        )
+
+
+def _packet(
+    frame: inference_pb2.Frame, registry: Registry
+) -> tuple[ServedBundle, Packet, tuple[Any, ...]]:
+    try:
+        packet = bitstream.parse(frame.packet)
+        header = packet.header
+        bundle = registry.of_packet(frame.bundle, header.digest_prefix)
+        bundle.codec.check(header)
+    except PacketError as error:
+        raise Refusal.of(error) from None
+    return bundle, packet, (bundle.manifest.digest, header.point, header.height, header.width)
+
+
+def _picture(
+    frame: inference_pb2.Frame, registry: Registry, settings: ServerSettings
+) -> tuple[ServedBundle, Image.Image, tuple[Any, ...]]:
+    bundle = registry.named(frame.bundle)
+    picture = open_picture(frame.image, bundle.manifest.input, settings.max_picture_pixels)
+    return bundle, picture, (bundle.manifest.digest, "picture", *picture.size)

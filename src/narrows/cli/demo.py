@@ -1,0 +1,48 @@
+"""`narrows demo`: a server, two devices and real photographs on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    bundle: Annotated[Path, typer.Option(help="The bundle to show.")] = Path(
+        "models/zoo/imagenette"
+    ),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Class folders or a tar; else Imagenette by torchvision, else libraries' photographs."
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="At most this many photographs.")] = 200,
+    link: Annotated[
+        str | None,
+        typer.Option(
+            help="RATE,DELAY of the devices' link, the delay one-way: 2mbit,20ms. `none`: loopback."
+        ),
+    ] = "2mbit,20ms",
+    executor: Annotated[str, typer.Option(help="`ray` or `local`.")] = "ray",
+    replicas: Annotated[int, typer.Option(min=1, help="Replicas of the server.")] = 2,
+    report: Annotated[Path, typer.Option(help="Folder of the HTML report.")] = Path("demo-report"),
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of the tables.")
+    ] = False,
+) -> None:
+    """Send photographs from two devices through a server on Ray; compare with JPEG, WebP and alone.
+
+    Writes REPORT/index.html with plots and the photographs with their labels drawn on.
+    """
+    from narrows.simulations.demo.tables import show_demo
+
+    show_demo(
+        bundle,
+        data,
+        frames,
+        None if link in (None, "none") else link,
+        executor,
+        replicas,
+        report,
+        json,
+    )
