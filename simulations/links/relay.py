@@ -205,7 +205,9 @@ async def _run(target: str, spec: LinkSpec, port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with Relay(target, spec, port) as relay:
-        print(json.dumps({"port": relay.port, "target": target, "link": str(spec)}), flush=True)
+        address = f"127.0.0.1:{relay.port}"
+        ready = {"address": address, "port": relay.port, "target": target, "link": str(spec)}
+        print(json.dumps(ready), flush=True)
         await stopped.wait()
         print(json.dumps(asdict(relay.counts)), flush=True)
 

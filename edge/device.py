@@ -1,0 +1,237 @@
+"""The device's loop: capture and encode in a worker thread, send, collect one record per frame.
+
+A frame is captured when there is room for it in the window, so no backlog ages on the device;
+with a frame rate it is captured when due, and what it waits for room counts as its `wait`.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import Any
+
+from narrows.edge.encoder import Encoder
+from narrows.edge.link import LinkSettings
+from narrows.edge.local import LocalAnswerer
+from narrows.edge.outcome import NOT_ENCODED, OK, Label, Outcome
+from narrows.edge.payload import Payload
+from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.session import Session
+from narrows.edge.source import SourceFrame
+from narrows.errors import ConfigError, LinkError, NarrowsError
+
+OnRecord = Callable[[FrameRecord], None]
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """Where a device sends, and how."""
+
+    server: str
+    bundle: str = ""  # the name the server knows it by; empty: by the packet's digest
+    points: tuple[int, ...] = (0,)  # operating points, taken in turn
+    fps: float | None = None  # None: as fast as answers come
+    folders: tuple[str, ...] = ()  # class folders by label index, to tell right from wrong
+    link: LinkSettings = field(default_factory=LinkSettings)
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and self.fps <= 0:
+            raise ConfigError(f"fps is {self.fps}: expected more than 0")
+
+
+@dataclass
+class _Run:
+    """One run's moving parts."""
+
+    source: Iterator[SourceFrame]
+    encoder: Encoder
+    settings: DeviceSettings
+    on_record: OnRecord
+    tally: Tally
+
+    def produce(self, point: int) -> tuple[SourceFrame, Payload | Exception] | None:
+        """Capture and encode the next frame; None at the source's end. Runs in a worker thread."""
+        frame = next(self.source, None)
+        if frame is None:
+            return None
+        try:
+            return frame, self.encoder.encode(frame.image, point)
+        except (NarrowsError, OSError, ValueError) as error:  # one strange picture
+            return frame, error
+
+    def finish(self, frame: SourceFrame, point: int | None, outcome: Outcome) -> None:
+        """Note a frame's outcome and tell the caller."""
+        timing = outcome.timing
+        stages = {k: v / 1e6 for k, v in vars(timing).items()} if timing is not None else {}
+        correct = judge(frame, outcome.labels, self.settings.folders)
+        record = FrameRecord(frame.name, frame.label, correct, point, outcome, stages)
+        self.tally.add(record)
+        self.on_record(record)
+
+
+def run_device(
+    source: Iterator[SourceFrame],
+    encoder: Encoder,
+    settings: DeviceSettings,
+    on_record: OnRecord,
+    tally: Tally | None = None,
+) -> dict[str, Any]:
+    """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.
+
+    `error` in it says why a run ended early: a server that stays away ends it, with an outcome
+    for every frame captured. SIGINT and SIGTERM end the capture; what is in flight is answered.
+
+    Raises:
+        LinkError: no server could be reached to begin with.
+        SourceError: the one picture asked for is not readable.
+    """
+    run = _Run(source, encoder, settings, on_record, tally if tally is not None else Tally())
+    return asyncio.run(_drive(run))
+
+
+async def _drive(run: _Run) -> dict[str, Any]:
+    settings, error = run.settings, ""
+    async with Session(settings.server, settings.link, settings.bundle) as session:
+        run.tally.started()
+        with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
+            try:
+                frames = await _send_all(run, session, worker, stop)
+            except _Ended as ended:
+                frames, error = ended.frames, str(ended.cause)
+        await asyncio.gather(*frames)
+        await asyncio.sleep(0)  # the last outcomes' callbacks
+    return run.tally.summary(
+        reconnects=session.reconnects, resent=session.resent, strays=session.strays, error=error
+    )
+
+
+class _Ended(Exception):
+    """The link failed; these frames have outcomes, or will have."""
+
+    def __init__(self, cause: LinkError, frames: set[asyncio.Future[Outcome]]):
+        super().__init__(str(cause))
+        self.cause, self.frames = cause, frames
+
+
+async def _send_all(
+    run: _Run, session: Session, worker: ThreadPoolExecutor, stop: asyncio.Event
+) -> set[asyncio.Future[Outcome]]:
+    """Capture and send until the source ends or `stop`; the frames still in flight."""
+    loop, in_flight = asyncio.get_running_loop(), set[asyncio.Future[Outcome]]()
+    pace = _Pace(run.settings.fps)
+    for point in itertools.cycle(run.settings.points):
+        due_ns = await pace.due()
+        try:
+            await session.room()
+        except LinkError as error:
+            raise _Ended(error, in_flight) from None
+        waited_ns = monotonic_ns() - due_ns if run.settings.fps else 0
+        produced = None if stop.is_set() else await loop.run_in_executor(worker, run.produce, point)
+        if produced is None:
+            session.give_back()
+            break
+        frame, payload = produced
+        run.tally.captured += 1
+        if isinstance(payload, Exception):
+            session.give_back()
+            run.finish(frame, point, Outcome(0, NOT_ENCODED, str(payload)))
+            continue
+        shown = point if payload.kind == "packet" else None
+        sent = session.send(payload, payload.started_ns - waited_ns)
+        in_flight.add(sent)
+        sent.add_done_callback(in_flight.discard)
+        sent.add_done_callback(_finisher(run, frame, shown))
+    return in_flight
+
+
+def _finisher(
+    run: _Run, frame: SourceFrame, point: int | None
+) -> Callable[[asyncio.Future[Outcome]], None]:
+    return lambda sent: run.finish(frame, point, sent.result())
+
+
+class _Pace:
+    """When frames are due. A frame that is late does not make its followers hurry."""
+
+    def __init__(self, fps: float | None):
+        self._period_ns = round(1e9 / fps) if fps else 0
+        self._next_ns = monotonic_ns()
+
+    async def due(self) -> int:
+        """Wait until the next frame is due; that instant, in ns."""
+        early_ns = self._next_ns - monotonic_ns()
+        if early_ns > 0:
+            await asyncio.sleep(early_ns / 1e9)
+        due_ns = self._next_ns if early_ns > 0 else monotonic_ns()
+        self._next_ns = due_ns + self._period_ns
+        return due_ns
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def on_signal() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    with contextlib.suppress(RuntimeError, ValueError):  # not the main thread: nothing to catch
+        for number in numbers:
+            loop.add_signal_handler(number, on_signal)
+    yield stop
+    for number in numbers:
+        loop.remove_signal_handler(number)
+
+
+def run_local(
+    source: Iterator[SourceFrame],
+    answerer: LocalAnswerer,
+    labels: Sequence[str],
+    folders: tuple[str, ...],
+    on_record: OnRecord,
+    tally: Tally | None = None,
+) -> dict[str, Any]:
+    """Answer every frame on the device, one after another; returns the summary."""
+    tally = tally if tally is not None else Tally()
+    tally.started()
+    for number, frame in enumerate(source, 1):
+        tally.captured += 1
+        record = _local_record(number, frame, answerer, labels, folders)
+        tally.add(record)
+        on_record(record)
+    return tally.summary(reconnects=0, resent=0, strays=0, error="")
+
+
+def _local_record(
+    number: int,
+    frame: SourceFrame,
+    answerer: LocalAnswerer,
+    labels: Sequence[str],
+    folders: Sequence[str],
+) -> FrameRecord:
+    try:
+        found = answerer.answer(frame.image)
+    except (OSError, ValueError) as error:  # one strange picture
+        outcome = Outcome(number, NOT_ENCODED, str(error))
+        return FrameRecord(frame.name, frame.label, None, None, outcome, {})
+    label = Label(found.index, labels[found.index], found.probability)
+    outcome = Outcome(number, OK, labels=(label,), answered_by="local")
+    stages = {"preprocess": found.preprocess_ns / 1e6, "network": found.network_ns / 1e6}
+    correct = judge(frame, outcome.labels, folders)
+    return FrameRecord(frame.name, frame.label, correct, None, outcome, stages)
+
+
+def judge(frame: SourceFrame, labels: Sequence[Label], folders: Sequence[str]) -> bool | None:
+    """Whether the best label is the frame's own; None when either is unknown."""
+    if frame.label is None or not labels:
+        return None
+    best = labels[0]
+    by_folder = frame.folder is not None and frame.folder in folders[best.index : best.index + 1]
+    return by_folder or best.name.lower() == frame.label.lower()

@@ -1,0 +1,140 @@
+"""One record per frame, one summary per run: what the device prints, and what others read."""
+
+import resource
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from narrows.edge.outcome import Outcome
+from narrows.errors import SourceError
+
+PERCENTILE_FRAMES = 100_000  # percentiles are of the latest: a camera runs for ever
+SHOWN_SKIPS = 20
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """A frame and what became of it."""
+
+    name: str
+    label: str | None  # the source's, if it knows
+    correct: bool | None
+    point: int | None  # None for a picture upload or a local answer
+    outcome: Outcome
+    timing_ms: dict[str, float]  # by stage; their sum is the latency
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of one line of `narrows edge --json`."""
+        outcome = self.outcome
+        return {
+            "frame_id": outcome.frame_id,
+            "name": self.name,
+            "label": self.label,
+            "correct": self.correct,
+            "point": self.point,
+            "status": outcome.status,
+            "message": outcome.message,
+            "labels": [asdict(label) for label in outcome.labels],
+            "packet_bytes": outcome.wire.packet_bytes,
+            "message_bytes": outcome.wire.message_bytes,
+            "framing_bytes": outcome.wire.framing_bytes,
+            "wire_bytes": outcome.wire.total_bytes,
+            "timing_ms": self.timing_ms,
+            "latency_ms": sum(self.timing_ms.values()),
+            "sendings": outcome.sendings,
+            "answered_by": outcome.answered_by,
+            "queue_depth": outcome.queue_depth,
+            "batch_size": outcome.batch_size,
+        }
+
+
+@dataclass
+class Tally:
+    """Running sums of a run; `captured` counts frames before they have an outcome."""
+
+    captured: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    labelled: int = 0
+    correct: int = 0
+    packet_bytes: int = 0
+    wire_bytes: int = 0
+    skipped: int = 0
+    skips: list[str] = field(default_factory=list)
+    startup_ms: float = 0.0
+    timings: deque[dict[str, float]] = field(
+        default_factory=lambda: deque(maxlen=PERCENTILE_FRAMES)
+    )
+
+    def skip(self, error: SourceError) -> None:
+        """A picture that could not be read."""
+        self.skipped += 1
+        if len(self.skips) < SHOWN_SKIPS:
+            self.skips.append(str(error))
+
+    def started(self) -> None:
+        """The first frame can be taken now: what came before was start-up."""
+        self.startup_ms = (time.time() - psutil.Process().create_time()) * 1e3
+
+    def add(self, record: FrameRecord) -> None:
+        """A frame has its outcome."""
+        self.statuses[record.outcome.status] += 1
+        if not record.outcome.ok:
+            return
+        self.labelled += record.correct is not None
+        self.correct += bool(record.correct)
+        self.packet_bytes += record.outcome.wire.packet_bytes
+        self.wire_bytes += record.outcome.wire.total_bytes
+        self.timings.append(record.timing_ms)
+
+    def summary(self, **connection: Any) -> dict[str, Any]:
+        """The summary object; `connection` adds what only a session knows."""
+        answered = self.statuses["OK"]
+        failed = sum(self.statuses.values()) - answered
+        return {
+            "frames": self.captured,
+            "answered": answered,
+            "failed": failed,
+            "lost": self.captured - answered - failed,
+            "errors": {s: n for s, n in sorted(self.statuses.items()) if s != "OK"},
+            "skipped": self.skipped,
+            "skips": self.skips,
+            "accuracy": self.correct / self.labelled if self.labelled else None,
+            "packet_bytes": self.packet_bytes / answered if answered else None,
+            "wire_bytes": self.wire_bytes / answered if answered else None,
+            "latency_ms": latency(self.timings),
+            **connection,
+            "startup_ms": round(self.startup_ms, 1),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+
+
+def latency(timings: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """p50 and p99 of the whole and of each stage, in milliseconds."""
+    if not timings:
+        return {"p50": None, "p99": None, "stages": {}}
+    stages = {name: _quantiles([t.get(name, 0.0) for t in timings]) for name in timings[0]}
+    return _quantiles([sum(t.values()) for t in timings]) | {"stages": stages}
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, Any]:
+    p50, p99 = np.percentile(values, [50, 99])
+    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3)}
+
+
+def peak_memory_bytes() -> int:
+    """The most this process ever had resident.
+
+    Linux's VmHWM where there is one: ru_maxrss there also remembers the parent before exec.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next((s for s in status.read_text().splitlines() if s.startswith("VmHWM:")), None)
+        if line is not None:
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

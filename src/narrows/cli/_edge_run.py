@@ -1,0 +1,173 @@
+"""What `narrows edge` puts together from its options, and how it prints."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from narrows.codec.manifest import Manifest
+from narrows.edge.device import DeviceSettings, run_device, run_local
+from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
+from narrows.edge.fetch import cache_folder, fetch_bundle
+from narrows.edge.link import LinkSettings
+from narrows.edge.local import LocalAnswerer
+from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.source import SourceFrame, open_source
+from narrows.errors import ConfigError, LinkError
+
+OnRecord = Callable[[FrameRecord], None]
+
+
+@dataclass(frozen=True)
+class EdgeOptions:
+    """The command's options, as given."""
+
+    source: str
+    server: str
+    bundle: str
+    point: str
+    upload: str | None
+    local: Path | None
+    deadline_ms: int
+    window: int
+    fps: float | None
+    limit: int | None
+    labels: bool
+    part: str | None
+    head_threads: int
+    give_up_s: float
+    json: bool
+
+
+def run_edge(options: EdgeOptions) -> None:
+    """Run a device. Raises NarrowsError; LinkError also after a run the server did not survive."""
+    tally = Tally()
+    source = islice(
+        open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
+        options.limit,
+    )
+    with _printer(options.json) as on_record:
+        summary = _run(options, source, on_record, tally)
+    _print_summary(summary, options.json)
+    if summary["error"]:
+        raise LinkError(summary["error"])
+
+
+def _run(
+    options: EdgeOptions, source: Iterator[SourceFrame], on_record: OnRecord, tally: Tally
+) -> dict[str, Any]:
+    folder = _bundle_folder(options)
+    manifest = Manifest.load(folder)
+    if options.local is not None:
+        answerer = LocalAnswerer(options.local, manifest.input, options.head_threads)
+        return run_local(source, answerer, manifest.labels, manifest.folders, on_record, tally)
+    settings = DeviceSettings(
+        server=options.server,
+        bundle=manifest.name,
+        points=_points(options.point, manifest),
+        fps=options.fps,
+        folders=manifest.folders,
+        link=LinkSettings(
+            window=options.window, deadline_ms=options.deadline_ms, give_up_s=options.give_up_s
+        ),
+    )
+    return run_device(source, _encoder(options, folder, manifest), settings, on_record, tally)
+
+
+def _bundle_folder(options: EdgeOptions) -> Path:
+    if options.bundle and Path(options.bundle).is_dir():
+        return Path(options.bundle)
+    if "/" in options.bundle:
+        raise ConfigError(f"--bundle {options.bundle}: no such folder")
+    return fetch_bundle(options.server, options.bundle, cache_folder(), options.give_up_s)
+
+
+def _points(text: str, manifest: Manifest) -> tuple[int, ...]:
+    have = tuple(point.id for point in manifest.operating_points)
+    if text == "all":
+        return have
+    try:
+        points = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        points = ()
+    if not points or not set(points) <= set(have):
+        names = ", ".join(map(str, have))
+        raise ConfigError(f"--point {text}: {manifest.name} has the operating points {names}")
+    return points
+
+
+def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
+    if options.upload is None:
+        return load_feature_encoder(folder, manifest, options.head_threads)
+    kind, _, quality = options.upload.partition(":")
+    if not quality.isdigit():
+        raise ConfigError(f"--upload {options.upload}: expected jpeg:75 or webp:50, quality 1-100")
+    return ImageEncoder(manifest.input, kind, int(quality))
+
+
+@contextmanager
+def _printer(as_json: bool) -> Iterator[OnRecord]:
+    """JSON lines, or on a terminal a progress bar above which answers scroll."""
+    if as_json:
+        yield lambda record: print(json.dumps(record.to_json()), flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
+
+    console = Console()
+    columns = (SpinnerColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("frames", total=None)
+
+        def show(record: FrameRecord) -> None:
+            progress.advance(task)
+            console.print(_line(record), markup=False, highlight=False, soft_wrap=True)
+
+        yield show
+
+
+def _line(record: FrameRecord) -> str:
+    outcome = record.outcome
+    if not outcome.ok:
+        return f"{record.name}: {outcome.status}: {outcome.message}"
+    best = outcome.labels[0]
+    latency_ms = sum(record.timing_ms.values())
+    sent = f", {outcome.wire.packet_bytes:,} bytes" if outcome.sendings else ""
+    return f"{record.name}: {best.name} ({best.probability:.0%}){sent}, {latency_ms:.1f} ms"
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"summary": summary}), flush=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    for name, value in _summary_rows(summary):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    counts = ("answered", "failed", "lost", "skipped", "reconnects", "resent")
+    yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in counts)
+    if summary["errors"]:
+        yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())
+    if summary["accuracy"] is not None:
+        yield "accuracy", f"{summary['accuracy']:.1%}"
+    latency = summary["latency_ms"]
+    if latency["p50"] is not None:
+        if summary["wire_bytes"]:
+            mean = (
+                f"{summary['packet_bytes']:,.0f} a frame, {summary['wire_bytes']:,.0f} on the wire"
+            )
+            yield "bytes", mean
+        yield "latency p50/p99", f"{latency['p50']:.1f} / {latency['p99']:.1f} ms"
+        for stage, figures in latency["stages"].items():
+            yield f"  {stage}", f"{figures['p50']:.2f} / {figures['p99']:.2f} ms"
+    yield "start-up", f"{summary['startup_ms']:.0f} ms"
+    yield "peak memory", f"{summary['peak_memory_bytes'] / 2**20:.1f} MiB"

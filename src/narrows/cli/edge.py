@@ -1,0 +1,76 @@
+"""`narrows edge`: be a device."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def edge(
+    source: Annotated[
+        str,
+        typer.Argument(help="A picture, folder, tar of class folders or video; - reads paths."),
+    ],
+    server: Annotated[str, typer.Option(help="Where the replica listens.")] = "127.0.0.1:50051",
+    bundle: Annotated[
+        str,
+        typer.Option(
+            help="A bundle's folder, or the name of one to fetch from the server and keep; "
+            "by default the server's only one."
+        ),
+    ] = "",
+    point: Annotated[
+        str, typer.Option(help="Operating point; several (0,2) or `all` are taken in turn.")
+    ] = "0",
+    upload: Annotated[
+        str | None, typer.Option(help="Send pictures instead: jpeg:75 or webp:50.")
+    ] = None,
+    local: Annotated[
+        Path | None, typer.Option(help="Send nothing: run this whole network (ONNX) here.")
+    ] = None,
+    deadline_ms: Annotated[int, typer.Option(help="A frame's time to its answer.")] = 10_000,
+    window: Annotated[int, typer.Option(help="Frames in flight.")] = 4,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; as fast as answers come by default.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many frames.")] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="SOURCE is class folders: count right answers.")
+    ] = False,
+    part: Annotated[
+        str | None, typer.Option(help="Part of a labelled set; val or test by default.")
+    ] = None,
+    head_threads: Annotated[int, typer.Option(help="Threads of the network here.")] = 1,
+    give_up_seconds: Annotated[
+        float, typer.Option(help="End when no server is there for so long.")
+    ] = 30.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per frame, then the summary.")
+    ] = False,
+) -> None:
+    """Send pictures' features to a server and print its answers.
+
+    Latency is split into named parts; peak memory and start-up time come last. Exit code 2 when
+    the server could not be reached or stayed away.
+    """
+    from narrows.cli._edge_run import EdgeOptions, run_edge
+
+    run_edge(
+        EdgeOptions(
+            source=source,
+            server=server,
+            bundle=bundle,
+            point=point,
+            upload=upload,
+            local=local,
+            deadline_ms=deadline_ms,
+            window=window,
+            fps=fps,
+            limit=limit,
+            labels=labels,
+            part=part,
+            head_threads=head_threads,
+            give_up_s=give_up_seconds,
+            json=json,
+        )
+    )
