@@ -198,6 +198,7 @@ class Session:
                 self.address, self.settings, self._next_frame, self._on_result, self._on_offset
             )
             self._up = False
+            self._drop_what_broke_it(error)
             if self._alive_s > opened_s:  # it was up: the outage starts now
                 self._alive_s = monotonic()
             if self._alive_s - opened_s > self.settings.backoff_cap_s:
@@ -206,6 +207,13 @@ class Session:
             if left_s <= 0 or _is_final(error):
                 return self._give_up(error)
             await asyncio.sleep(min(self._backoff.next_s(), left_s))
+
+    def _drop_what_broke_it(self, error: Exception) -> None:
+        """A message over the server's limit ends the stream: sent again, it would end the next."""
+        on_wire = [kept for kept in self._kept.values() if kept.on_wire]
+        if on_wire and "larger than max" in _cause(error):
+            largest = max(on_wire, key=lambda kept: kept.wire.message_bytes)
+            self._settle(largest, _unanswered(largest, "TOO_LARGE", _cause(error)))
 
     def _queue_all_again(self) -> None:
         """A new stream knows of no frame: send all that are kept, oldest first."""

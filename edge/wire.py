@@ -26,6 +26,8 @@ class WireBytes:
     @property
     def framing_bytes(self) -> int:
         """Everything but the payload, by the formula above."""
+        if not self.message_bytes:
+            return 0  # never sent
         carried = self.message_bytes + GRPC_PREFIX_BYTES
         data_frames = -(-carried // HTTP2_FRAME_BYTES)
         return carried - self.packet_bytes + HTTP2_FRAME_HEADER_BYTES * data_frames

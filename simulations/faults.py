@@ -20,6 +20,9 @@ from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 Status = inference_pb2.FrameStatus
 
 
+MAX_RECEIVED = 1 << 20  # a message above it breaks its stream, as gRPC does
+
+
 class Fault(enum.Enum):
     """How it misbehaves."""
 
@@ -49,7 +52,9 @@ class FaultyServer:
         self._arrivals = itertools.count(1)
 
     async def __aenter__(self) -> "FaultyServer":
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_RECEIVED)]
+        )
         inference_pb2_grpc.add_InferenceServicer_to_server(_Servicer(self), self._server)
         self._port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
         await self._server.start()

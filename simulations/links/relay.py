@@ -6,11 +6,10 @@ an outage is a stall, as TCP sees it. IP and TCP headers are not counted.
 """
 
 import asyncio
-import contextlib
 import json
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,9 +35,8 @@ class Line:
         self.spec = spec
         self.carried_bytes = 0
         self.segment_bytes = max(SEGMENT_BYTES, int(spec.rate_bits / 8 * 1e-3))
-        self.depth = (
-            64 + int(spec.rate_bits / 8 * (spec.delay_ns + LOOKAHEAD_NS) / 1e9) // SEGMENT_BYTES
-        )
+        in_flight_bytes = int(spec.rate_bits / 8 * (spec.delay_ns + LOOKAHEAD_NS) / 1e9)
+        self.depth = 64 + in_flight_bytes // self.segment_bytes  # segments under way, at most
         self._busy_until_ns = 0
         self._intact = asyncio.Event()
         self._intact.set()
@@ -199,22 +197,29 @@ def _host_and_port(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _run(target: str, spec: LinkSpec, port: int) -> None:
+async def _run(
+    target: str, spec: LinkSpec, port: int, say: Callable[[dict[str, Any]], None]
+) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with Relay(target, spec, port) as relay:
         address = f"127.0.0.1:{relay.port}"
-        ready = {"address": address, "port": relay.port, "target": target, "link": str(spec)}
-        print(json.dumps(ready), flush=True)
+        say({"address": address, "port": relay.port, "target": target, "link": str(spec)})
         await stopped.wait()
-        print(json.dumps(asdict(relay.counts)), flush=True)
+        say(asdict(relay.counts))
 
 
 def main() -> None:
     """Run one relay until SIGTERM; print where it listens, and at the end what it carried."""
     import typer
+
+    def say_json(what: dict[str, Any]) -> None:
+        typer.echo(json.dumps(what))
+
+    def say_text(what: dict[str, Any]) -> None:
+        typer.echo(", ".join(f"{name} {value}" for name, value in what.items()))
 
     def relay(
         target: str = typer.Argument(help="Where to relay to, host:port."),
@@ -223,16 +228,20 @@ def main() -> None:
             "each direction: a ping takes twice that."
         ),
         port: int = typer.Option(0, help="Port to listen on; 0 takes a free one."),
+        as_json: bool = typer.Option(False, "--json", help="Both lines as JSON objects."),
     ) -> None:
-        """Relay TCP to TARGET over a link of that rate and delay."""
+        """Relay TCP to TARGET over a link of that rate and delay.
+
+        Prints one line when it listens, and at the end one with the bytes carried each way.
+        """
         try:
-            asyncio.run(_run(target, LinkSpec.parse(spec), port))
+            say = say_json if as_json else say_text
+            asyncio.run(_run(target, LinkSpec.parse(spec), port, say))
         except (ConfigError, LinkError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
 
-    with contextlib.suppress(KeyboardInterrupt):
-        typer.run(relay)
+    typer.run(relay)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from narrows.edge.outcome import CLOSED, DEADLINE, LINK, Outcome
 from narrows.edge.payload import Payload
 from narrows.edge.session import Session
 from narrows.errors import ConfigError, LinkError
-from narrows.simulations.faults import Fault, FaultyServer
+from narrows.simulations.faults import MAX_RECEIVED, Fault, FaultyServer
 from narrows.simulations.links.relay import Relay
 from narrows.simulations.links.spec import LinkSpec
 
@@ -252,11 +252,14 @@ def test_no_more_frames_are_in_flight_than_the_window() -> None:
     assert asyncio.run(scenario()) == 3
 
 
-def test_a_payload_too_large_for_a_message_fails_alone() -> None:
+@pytest.mark.parametrize("size", [MAX_RECEIVED + 4, MAX_MESSAGE_BYTES + 4])
+def test_a_payload_too_large_for_a_message_fails_alone(size: int) -> None:
+    """Whether it is the device that knows, or the server that breaks the stream over it."""
+
     async def scenario() -> list[str]:
         async with FaultyServer(Fault.NONE) as server:
             async with Session(server.address, PATIENT) as session:
-                large = session.ask(payload(1, MAX_MESSAGE_BYTES + 4))
+                large = session.ask(payload(1, size))
                 return [o.status for o in await asyncio.gather(large, session.ask(payload(2)))]
 
     assert asyncio.run(scenario()) == ["TOO_LARGE", "OK"]

@@ -186,6 +186,7 @@ def test_the_process_says_where_it_listens_and_what_it_carried() -> None:
                 "narrows.simulations.links.relay",
                 target,
                 "100mbit,1ms",
+                "--json",
             ]
             process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
             assert process.stdout is not None
