@@ -4,7 +4,8 @@
             + 5             gRPC's message prefix (compressed flag, length)
             + 9 per 16 KiB  HTTP/2 DATA frame headers
 
-Stream headers are paid once per long-lived stream; TLS, TCP and IP are below this layer.
+Stream headers are paid once per long-lived stream; TLS, TCP and IP are below this layer. Not in
+it: the two WINDOW_UPDATE frames (13 bytes each) that gRPC sends up for each answer it reads.
 """
 
 from dataclasses import dataclass

@@ -110,5 +110,5 @@ def test_a_bundle_that_cannot_be_chosen_names_those_served(
 
 
 def test_no_server_is_a_link_error(tmp_path: Path) -> None:
-    with pytest.raises(LinkError, match="127.0.0.1:1: cannot fetch"):
+    with pytest.raises(LinkError, match=r"127\.0\.0\.1:1: cannot fetch"):
         fetch_bundle("127.0.0.1:1", "", tmp_path, timeout_s=0.3)

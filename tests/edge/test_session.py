@@ -277,6 +277,21 @@ def test_settings_must_be_positive(name: str) -> None:
         LinkSettings(**{name: 0})
 
 
+def test_wire_bytes_match_what_a_relay_counted() -> None:
+    """Per frame the link carries what we report, and at most two window updates more."""
+
+    async def scenario(frames: int) -> tuple[int, int]:
+        async with FaultyServer(Fault.NONE) as server:
+            async with Relay(server.address, LinkSpec.parse("1gbit")) as relay:
+                async with Session(f"127.0.0.1:{relay.port}", PATIENT) as session:
+                    outcomes = await ask_all(session, frames)
+                    return relay.counts.up, sum(o.wire.total_bytes for o in outcomes)
+
+    few, many = asyncio.run(scenario(20)), asyncio.run(scenario(220))
+    carried, reported = many[0] - few[0], many[1] - few[1]
+    assert 0 <= carried - reported <= 200 * 40
+
+
 def test_wire_bytes_are_reported_with_each_frame() -> None:
     outcomes, _ = asyncio.run(ask_a_faulty_server(Fault.NONE, 2))
     for outcome in outcomes:

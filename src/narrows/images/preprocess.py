@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 def resize_and_crop(image: Image.Image, short_side: int, max_aspect: float) -> NDArray[np.uint8]:
     """A picture of any mode and size -> uint8 (height, width, 3), min(height, width) == short_side."""
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    image = _as_rgb(ImageOps.exif_transpose(image))
     width, height = image.size
     scale = short_side / min(width, height)
     longest = int(max_aspect * short_side)
@@ -30,6 +30,12 @@ def resize_and_crop(image: Image.Image, short_side: int, max_aspect: float) -> N
     if size != image.size:
         image = image.resize(size, Image.Resampling.BILINEAR)
     return np.array(image)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit greys to white
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def _centre_crop(image: Image.Image, width: int, height: int) -> Image.Image:
