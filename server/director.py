@@ -14,7 +14,6 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
-from narrows.server.replica import Replica
 from narrows.server.settings import ServerSettings
 
 NAME = "narrows-director"
@@ -25,6 +24,8 @@ class ReplicaActor:
 
     async def start(self, settings: ServerSettings) -> int:
         """Serve; returns this process's id."""
+        from narrows.server.replica import Replica  # torch: the director itself does without
+
         self._replica = await Replica.start(settings)
         return os.getpid()
 

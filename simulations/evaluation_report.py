@@ -15,7 +15,13 @@ from narrows.simulations.evaluation import bytes_at_accuracy, evaluate
 
 
 def run_evaluation(
-    bundle: Path, data: Path, points: str, part: str | None, limit: int | None, wire: bool, as_json: bool
+    bundle: Path,
+    data: Path,
+    points: str,
+    part: str | None,
+    limit: int | None,
+    wire: bool,
+    as_json: bool,
 ) -> None:
     """Measure and print. Raises NarrowsError."""
     images = LabelledImages(data)
@@ -31,7 +37,10 @@ def run_evaluation(
 
 
 def measured(
-    bundle: Path, images: LabelledImages, entries: Sequence[Entry], points: Sequence[int] | None = None
+    bundle: Path,
+    images: LabelledImages,
+    entries: Sequence[Entry],
+    points: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """`evaluate` behind a progress bar on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -66,7 +75,11 @@ def print_evaluation(figures: dict[str, Any]) -> None:
         row.append(f"{point['wire_bytes']:,.0f}")
         for codec in ("jpeg", "webp"):
             equal = bytes_at_accuracy(figures[codec], point[key], key)
-            shown = ("-", "-") if equal is None else (f"{equal:,.0f}", f"{equal / point['packet_bytes']:.1f}x")
+            shown = (
+                ("-", "-")
+                if equal is None
+                else (f"{equal:,.0f}", f"{equal / point['packet_bytes']:.1f}x")
+            )
             row.extend(shown)
         table.add_row(*row)
     console = Console()
@@ -74,4 +87,6 @@ def print_evaluation(figures: dict[str, Any]) -> None:
     unsplit = figures["unsplit_accuracy"]
     share = f"{unsplit:.2%}" if unsplit is not None else "no labels; agreement with it is shown"
     console.print(f"{figures['frames']} photographs; unsplit network: {share}")
-    console.print("JPEG and WebP: bytes at equal accuracy with the unsplit network; - is never reached")
+    console.print(
+        "JPEG and WebP: bytes at equal accuracy with the unsplit network; - is never reached"
+    )

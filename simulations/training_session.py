@@ -43,7 +43,9 @@ def run_training(
     shutil.rmtree(partial, ignore_errors=True)
     export(partial, name or out.name, trained, loaded, provenance)
     figures = measured(partial, LabelledImages(data), trained.kept_out)
-    _stamp(partial, figures, f"{data.name}, {trained.kept_out_name}: {figures['frames']} photographs")
+    _stamp(
+        partial, figures, f"{data.name}, {trained.kept_out_name}: {figures['frames']} photographs"
+    )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     print(json.dumps(figures)) if as_json else print_evaluation(figures)
@@ -83,5 +85,7 @@ def _commit() -> str:
     if not git:
         return "unknown"
     here = Path(__file__).resolve().parent
-    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or "unknown"

@@ -38,7 +38,9 @@ class Fleet:
         return self.photographs - len(self.records)
 
 
-def run_devices(arguments: Sequence[str], paths: Sequence[Path], count: int = 2, share: float | None = None) -> Fleet:
+def run_devices(
+    arguments: Sequence[str], paths: Sequence[Path], count: int = 2, share: float | None = None
+) -> Fleet:
     """Send `paths` from `count` device processes, each its own part, at the same time.
 
     `share` holds every device to that share of a core. Raises LinkError when a device fails.
@@ -47,7 +49,8 @@ def run_devices(arguments: Sequence[str], paths: Sequence[Path], count: int = 2,
     with ExitStack() as stack:
         devices = [stack.enter_context(_device(arguments)) for _ in range(count)]
         if share is not None:
-            fleet.limited = [stack.enter_context(cpu_share(d.pid, share)) for d in devices][0]
+            limits = [stack.enter_context(cpu_share(d.pid, share)) for d in devices]
+            fleet.limited = limits[0]
         for index, device in enumerate(devices):
             _feed(device, paths[index::count])
         for device in devices:

@@ -12,7 +12,9 @@ from narrows.simulations.demo.devices import LEAD_IN, Fleet
 STAGES = ("preprocess", "head", "code", "wait", "send", "queue", "decode", "tail", "reply")
 
 
-def fleet_figures(fleet: Fleet, truth: Mapping[str, str], reference: Mapping[str, str]) -> dict[str, Any]:
+def fleet_figures(
+    fleet: Fleet, truth: Mapping[str, str], reference: Mapping[str, str]
+) -> dict[str, Any]:
     """Accuracy against `truth`, agreement with `reference` (photograph -> label), bytes, latency."""
     answered = fleet.answered
     packet = mean(r["packet_bytes"] for r in answered) if answered else 0.0
@@ -37,7 +39,9 @@ def answers(fleet: Fleet) -> dict[str, str]:
 
 def latency(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Milliseconds of the frames after each device's first few: p50, p99, and both per stage."""
-    settled = [r["timing_ms"] for r in records if r["frame_id"] > LEAD_IN] or [r["timing_ms"] for r in records]
+    settled = [r["timing_ms"] for r in records if r["frame_id"] > LEAD_IN] or [
+        r["timing_ms"] for r in records
+    ]
     if not settled:
         return {"p50": None, "p99": None, "stages": {}}
     stages = {s: _quantiles([t.get(s, 0.0) for t in settled]) for s in STAGES}
@@ -65,7 +69,9 @@ def equal_quality(curve: Sequence[dict[str, Any]], target: float, key: str) -> i
     return min(reaching) if reaching else max(curve, key=lambda row: row[key])["quality"]
 
 
-def recommended(points: Sequence[dict[str, Any]], unsplit: float, key: str, margin: float = 0.03) -> int:
+def recommended(
+    points: Sequence[dict[str, Any]], unsplit: float, key: str, margin: float = 0.03
+) -> int:
     """The cheapest point within `margin` of the unsplit network; the most accurate if none is."""
     near = [p for p in points if p[key] >= unsplit - margin]
     best = min(near, key=lambda p: p["packet_bytes"]) if near else max(points, key=lambda p: p[key])

@@ -64,7 +64,9 @@ def _imagenette(scratch: Path) -> Path | None:
     root = Path.home() / ".cache" / "narrows"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        Imagenette(root, split="val", size="320px", download=not (root / "imagenette2-320").exists())
+        Imagenette(
+            root, split="val", size="320px", download=not (root / "imagenette2-320").exists()
+        )
     except Exception as error:  # torchvision raises whatever urllib, tarfile or the disk does
         log.warning("Imagenette is out of reach (%s): using the libraries' photographs", error)
         return None
@@ -79,7 +81,9 @@ def _from_libraries(scratch: Path) -> Choice:
     count = len(list(folder.iterdir()))
     if not count:
         raise SourceError("no photographs: give --data, or install scikit-image and scikit-learn")
-    return Choice(folder.parent, f"{count} photographs inside scikit-image and scikit-learn", labelled=False)
+    return Choice(
+        folder.parent, f"{count} photographs inside scikit-image and scikit-learn", labelled=False
+    )
 
 
 def _scikit_learn() -> list[tuple[str, Image.Image]]:
@@ -88,7 +92,10 @@ def _scikit_learn() -> list[tuple[str, Image.Image]]:
     except ImportError:
         return []
     sample = load_sample_images()
-    return [(Path(n).stem, Image.fromarray(i)) for n, i in zip(sample.filenames, sample.images, strict=True)]
+    return [
+        (Path(n).stem, Image.fromarray(i))
+        for n, i in zip(sample.filenames, sample.images, strict=True)
+    ]
 
 
 def _scikit_image() -> list[tuple[str, Image.Image]]:

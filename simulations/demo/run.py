@@ -48,7 +48,17 @@ class Scene:
 
     def device(self, server: str, *arguments: str) -> list[str]:
         bundle = str(self.options.bundle)
-        return ["--server", server, "--bundle", bundle, "--window", "1", "--deadline-ms", "20000", *arguments]
+        return [
+            "--server",
+            server,
+            "--bundle",
+            bundle,
+            "--window",
+            "1",
+            "--deadline-ms",
+            "20000",
+            *arguments,
+        ]
 
     def local(self) -> list[str]:
         return ["--bundle", str(self.options.bundle), "--local", str(self.full)]
@@ -95,7 +105,9 @@ def _scene(options: Options, folder: Path, scratch: Path) -> Scene:
     return Scene(options, paths, fig.true_labels(paths, shown), full)
 
 
-def _online(scene: Scene, offline: dict, reference: dict[str, str], address: str, console: Console) -> dict[str, Any]:
+def _online(
+    scene: Scene, offline: dict, reference: dict[str, str], address: str, console: Console
+) -> dict[str, Any]:
     """Everything that crosses the wire: each point, the codecs at equal accuracy, a slow device."""
     key = "accuracy" if offline["unsplit_accuracy"] is not None else "agreement"
     unsplit = offline["unsplit_accuracy"] if key == "accuracy" else 1.0
@@ -123,7 +135,12 @@ def _online(scene: Scene, offline: dict, reference: dict[str, str], address: str
 
 
 def _slow_device(
-    scene: Scene, address: str, point: int, uploads: dict, reference: dict[str, str], console: Console
+    scene: Scene,
+    address: str,
+    point: int,
+    uploads: dict,
+    reference: dict[str, str],
+    console: Console,
 ) -> dict[str, Any]:
     """One device on a quarter of a core: split, upload, or alone."""
     paths = scene.paths[:: max(1, len(scene.paths) // 40)]
