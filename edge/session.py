@@ -7,11 +7,12 @@ So recovery sits at the ends, and the server keeps no state for it.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic, monotonic_ns
 
 import grpc
 
+from narrows.edge.kept import Kept
 from narrows.edge.link import (
     MAX_MESSAGE_BYTES,
     Backoff,
@@ -30,7 +31,6 @@ from narrows.edge.outcome import (
 from narrows.edge.payload import Payload
 from narrows.edge.stream import carry
 from narrows.edge.timing import ClockOffset, DeviceStamps, frame_timing
-from narrows.edge.wire import NOTHING_SENT, WireBytes, wire_bytes
 from narrows.errors import LinkError
 from narrows.protos.narrows.v1 import inference_pb2
 
@@ -40,32 +40,6 @@ _FINAL = {
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
 }
-
-
-@dataclass
-class _Kept:
-    """A frame without an outcome yet."""
-
-    frame: inference_pb2.Frame
-    stamps: DeviceStamps
-    expires_ns: int
-    outcome: asyncio.Future[Outcome]
-    expiry: asyncio.TimerHandle
-    backoff: Backoff
-    on_wire: bool = False  # sent on the stream that is open now, and not sent back
-    retry: asyncio.TimerHandle | None = None
-    sendings: int = 0
-    wire: WireBytes = NOTHING_SENT
-
-    def stamp_sending(self) -> inference_pb2.Frame:
-        """Note that it is sent now; the message carries the time that is left."""
-        now = monotonic_ns()
-        self.frame.deadline_ms = max(1, (self.expires_ns - now) // 1_000_000)
-        self.stamps = replace(self.stamps, sent_ns=now)
-        self.wire = wire_bytes(self.frame)
-        self.on_wire = True
-        self.sendings += 1
-        return self.frame
 
 
 class Session:
@@ -83,7 +57,7 @@ class Session:
         self.strays = 0  # answers nobody waited for: duplicates, or too late
         self._bundle = bundle
         self._next_id = 1
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._outbox: asyncio.Queue[int] = asyncio.Queue()
         self._window = asyncio.Semaphore(settings.window)
         self._clock: ClockOffset | None = None
@@ -160,10 +134,10 @@ class Session:
         started_ns = payload.started_ns if started_ns is None else started_ns
         kept = self._keep(frame, payload, started_ns)
         if self._failure:
-            self._settle(kept, _unanswered(kept, LINK, str(self._failure)))
+            self._settle(kept, kept.unanswered(LINK, str(self._failure)))
         elif frame.ByteSize() > MAX_MESSAGE_BYTES:
             message = f"{frame.ByteSize()} bytes: at most {MAX_MESSAGE_BYTES} fit one message"
-            self._settle(kept, _unanswered(kept, "TOO_LARGE", message))
+            self._settle(kept, kept.unanswered("TOO_LARGE", message))
         else:
             self._outbox.put_nowait(frame_id)
         return kept.outcome
@@ -173,12 +147,12 @@ class Session:
         await self.room()
         return await self.send(payload)
 
-    def _keep(self, frame: inference_pb2.Frame, payload: Payload, started_ns: int) -> _Kept:
+    def _keep(self, frame: inference_pb2.Frame, payload: Payload, started_ns: int) -> Kept:
         loop = asyncio.get_running_loop()
         expires_ns = started_ns + self.settings.deadline_ms * 1_000_000
         left_s = max(0.0, (expires_ns - monotonic_ns()) / 1e9)
         stages = (payload.preprocess_ns, payload.head_ns, payload.code_ns)
-        kept = _Kept(
+        kept = Kept(
             frame=frame,
             stamps=DeviceStamps(*stages, started_ns=started_ns, sent_ns=monotonic_ns()),
             expires_ns=expires_ns,
@@ -213,7 +187,7 @@ class Session:
         on_wire = [kept for kept in self._kept.values() if kept.on_wire]
         if on_wire and "larger than max" in _cause(error):
             largest = max(on_wire, key=lambda kept: kept.wire.message_bytes)
-            self._settle(largest, _unanswered(largest, "TOO_LARGE", _cause(error)))
+            self._settle(largest, largest.unanswered("TOO_LARGE", _cause(error)))
 
     def _queue_all_again(self) -> None:
         """A new stream knows of no frame: send all that are kept, oldest first."""
@@ -256,7 +230,7 @@ class Session:
             self._settle(kept, self._outcome(kept, result, status, now))
 
     def _outcome(
-        self, kept: _Kept, result: inference_pb2.Result, status: str, now_ns: int
+        self, kept: Kept, result: inference_pb2.Result, status: str, now_ns: int
     ) -> Outcome:
         stamps = replace(kept.stamps, answered_ns=now_ns)
         return Outcome(
@@ -272,7 +246,7 @@ class Session:
             batch_size=result.timing.batch_size,
         )
 
-    def _retry(self, kept: _Kept) -> None:
+    def _retry(self, kept: Kept) -> None:
         kept.retry = None
         self._outbox.put_nowait(kept.frame.frame_id)
 
@@ -282,7 +256,7 @@ class Session:
             f"no answer from {self.address} within {self.settings.deadline_ms} ms, "
             f"sent {kept.sendings} times"
         )
-        self._settle(kept, _unanswered(kept, DEADLINE, message))
+        self._settle(kept, kept.unanswered(DEADLINE, message))
 
     def _give_up(self, error: Exception) -> None:
         why = "refused" if _is_final(error) else f"no server for {self.settings.give_up_s:g} s"
@@ -293,9 +267,9 @@ class Session:
 
     def _settle_all(self, status: str, message: str) -> None:
         for kept in tuple(self._kept.values()):
-            self._settle(kept, _unanswered(kept, status, message))
+            self._settle(kept, kept.unanswered(status, message))
 
-    def _settle(self, kept: _Kept, outcome: Outcome) -> None:
+    def _settle(self, kept: Kept, outcome: Outcome) -> None:
         """The one place where a frame gets its outcome and leaves."""
         del self._kept[kept.frame.frame_id]
         kept.expiry.cancel()
@@ -304,10 +278,6 @@ class Session:
         if not kept.outcome.done():  # its caller may have stopped waiting
             kept.outcome.set_result(outcome)
         self._window.release()
-
-
-def _unanswered(kept: _Kept, status: str, message: str) -> Outcome:
-    return Outcome(kept.frame.frame_id, status, message, wire=kept.wire, sendings=kept.sendings)
 
 
 def _is_final(error: Exception) -> bool:
