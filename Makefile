@@ -1,0 +1,41 @@
+# Everything starts here; each target makes what it needs. PYTHON chooses the interpreter (3.10+).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?=
+
+.PHONY: venv demo test lint format bench clean
+
+venv: $(READY)
+
+# One environment for all: the server, training where CompressAI builds, and the tools.
+$(READY): pyproject.toml CMakeLists.txt requirements.lock $(wildcard kernels/*.cc kernels/*/*.cc kernels/*/*.h)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+demo: venv
+	$(BIN)/narrows demo $(if $(DATA),--data $(DATA))
+
+test: venv
+	$(BIN)/pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h')
+	$(BIN)/mypy
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files '*.cc' '*.h')
+
+bench: venv
+	$(BIN)/narrows bench coder
+
+clean:
+	rm -rf $(VENV) build demo-report
