@@ -31,7 +31,12 @@ def point(gain: float, scale: float) -> PointCoding:
 def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest:
     """Three operating points, 32-pixel pictures, MobileNetV3-small behind an 8-wide head."""
     torch.manual_seed(seed)
-    config = {"backbone": "mobilenet_v3_small", "labels": len(LABELS), "channels": CHANNELS, "blocks": 1}
+    config = {
+        "backbone": "mobilenet_v3_small",
+        "labels": len(LABELS),
+        "channels": CHANNELS,
+        "blocks": 1,
+    }
     head = PatchHead(width=8, hidden=8, blocks=1, channels=CHANNELS, mean=MEAN, std=STD)
     network = SplitNetwork(
         head,

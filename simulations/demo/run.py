@@ -162,7 +162,7 @@ def _slow_device(
 def serving(options: Options) -> Iterator[str]:
     """A server process; yields its address once it is ready."""
     command = [sys.executable, "-m", "narrows", "serve", str(options.bundle), "--executor", options.executor,
-               "--replicas", str(options.replicas), "--json"]  # fmt: skip
+               "--replicas", str(options.replicas), "--port", "0", "--json"]  # fmt: skip
     with _ready_process(command, "the server") as ready:
         yield ready["address"]
 

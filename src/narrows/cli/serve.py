@@ -11,7 +11,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; devices elsewhere need 0.0.0.0.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 50051,
     executor: Annotated[
         str, typer.Option(help="`local`: one process. `ray`: replicas as actors.")
     ] = "local",
