@@ -50,7 +50,8 @@ std::vector<Coded> coded_frames(nb::list frames) {
   return coded;
 }
 
-void decode_one(const Coded& coded, const Tables& tables, size_t area, int16_t* out, std::string& error) {
+void decode_one(const Coded& coded, const Tables& tables, size_t area, int16_t* out,
+                std::string& error) {
   error = decode(coded.data, coded.size, area, tables, coded.lanes, coded.tail, out);
   if (!error.empty()) std::fill_n(out, tables.channels().size() * area, int16_t{0});
 }
@@ -92,7 +93,8 @@ NB_MODULE(_native, m) {
   nb::class_<Tables>(m, "Tables")
       .def("__init__", [](Tables* self, Array<int32_t, 1> offsets, Array<int32_t, 1> lengths,
                           Array<uint16_t, 1> cdf) {
-        new (self) Tables(offsets.data(), lengths.data(), offsets.shape(0), cdf.data(), cdf.shape(0));
+        new (self)
+            Tables(offsets.data(), lengths.data(), offsets.shape(0), cdf.data(), cdf.shape(0));
       });
   m.def("encode", &encode_frame, nb::arg("symbols"), nb::arg("tables"), nb::arg("lanes"));
   m.def("decode_batch", &decode_frames, nb::arg("frames"), nb::arg("tables"), nb::arg("out"),

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
 from narrows.server.settings import ServerSettings
@@ -46,7 +45,7 @@ class Director:
         port = self._reserved.getsockname()[1]
         self._settings = replace(settings, port=port, share_port=True)
         self._cpus = cpus
-        self._running: dict[int, tuple[ActorHandle, int]] = {}
+        self._running: dict[int, tuple[Any, int]] = {}
         await asyncio.gather(*(self._start_one(index) for index in range(replicas)))
         self._watching = [asyncio.create_task(self._watch(index)) for index in range(replicas)]
         return int(port)
@@ -64,7 +63,7 @@ class Director:
 
     async def _start_one(self, index: int) -> None:
         options: dict[str, Any] = {"num_cpus": self._cpus, "max_concurrency": 1000}
-        actor = ray.remote(ReplicaActor).options(**options).remote()
+        actor: Any = ray.remote(ReplicaActor).options(**options).remote()
         self._running[index] = (actor, await actor.start.remote(self._settings))
 
     async def _watch(self, index: int) -> None:

@@ -1,4 +1,4 @@
-"""Uploaded pictures: the baseline's input. Size and format are checked before any pixel is decoded."""
+"""Uploaded pictures, the baseline's input: size and format are checked before any decoding."""
 
 import io
 
@@ -24,7 +24,7 @@ def open_picture(data: bytes, rule: InputSpec, max_pixels: int) -> Image.Image:
     width, height = picture.size
     longest = int(rule.short_side * rule.max_aspect)
     if width * height > max_pixels or not (
-        1 <= min(width, height) and max(width, height) <= longest
+        min(width, height) >= 1 and max(width, height) <= longest
     ):
         raise Refusal(
             Status.WRONG_SHAPE,

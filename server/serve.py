@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -43,9 +44,8 @@ def serve_ray(
     try:
         cores = float(ray.cluster_resources().get("CPU", 1))
         settings = replace(settings, threads=max(1, int(cores) // replicas))
-        director = (
-            ray.remote(Director).options(name=NAME, num_cpus=0, max_concurrency=1000).remote()
-        )
+        options = {"name": NAME, "num_cpus": 0, "max_concurrency": 1000}
+        director: Any = ray.remote(Director).options(**options).remote()
         cpus = min(1.0, cores / replicas)
         port = _unwrapped(lambda: ray.get(director.start.remote(settings, replicas, cpus)))
         pids = ray.get(director.pids.remote())
@@ -64,17 +64,14 @@ def serve_ray(
 def _connect(address: str | None) -> None:
     import ray
 
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address, **quiet)
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level="error",
-        _node_ip_address="127.0.0.1",  # Ray trusts whoever reaches its ports: none outside this host
-    )
+    # Ray trusts whoever reaches its ports: none of them leaves this host.
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    ray.init(object_store_memory=OBJECT_STORE_BYTES, **own, **quiet)
 
 
 def _unwrapped(call: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from narrows.server.registry import ServedBundle
 
 TOP_LABELS = 5
 
-Decoded = NDArray[np.float32] | NDArray[np.uint8] | Refusal
+Decoded = NDArray[Any] | Refusal  # a latent, or a picture's pixels
 
 
 class TailWorker:
@@ -30,24 +31,25 @@ class TailWorker:
         """Answer every job of a batch, in its order, with the stages' times."""
         started = time.monotonic_ns()
         decoded = self._decode(batch)
-        good = [index for index, item in enumerate(decoded) if not isinstance(item, Refusal)]
+        inputs = [item for item in decoded if not isinstance(item, Refusal)]
         decoded_at = time.monotonic_ns()
-        outcomes: list[Outcome] = [d if isinstance(d, Refusal) else _nothing() for d in decoded]
-        if not good:
-            return outcomes
-        bundle = batch[0].bundle
-        probabilities = _infer(batch[0], np.stack([decoded[index] for index in good]))
+        answers = list(_infer(batch[0], np.stack(inputs))) if inputs else []
+        probabilities = iter(answers)
         finished = time.monotonic_ns()
-        for row, index in enumerate(good):
+
+        def outcome(job: Job, item: Decoded) -> Outcome:
+            if isinstance(item, Refusal):
+                return item
             timing = inference_pb2.ServerTiming(
-                received_ns=batch[index].received_ns,
-                queue_ns=started - batch[index].received_ns,
+                received_ns=job.received_ns,
+                queue_ns=started - job.received_ns,
                 decode_ns=decoded_at - started,
                 tail_ns=finished - decoded_at,
                 batch_size=len(batch),
             )
-            outcomes[index] = _result(batch[index].frame_id, bundle, probabilities[row], timing)
-        return outcomes
+            return _result(job, next(probabilities), timing)
+
+        return [outcome(job, item) for job, item in zip(batch, decoded, strict=True)]
 
     def _decode(self, batch: Sequence[Job]) -> list[Decoded]:
         if isinstance(batch[0].payload, Packet):
@@ -71,23 +73,19 @@ def _picture(job: Job) -> Decoded:
         return refusal
 
 
-def _infer(job: Job, inputs: NDArray) -> NDArray[np.float32]:
+def _infer(job: Job, inputs: NDArray[Any]) -> NDArray[np.float32]:
     tail = job.bundle.tail
     return tail.run(inputs) if isinstance(job.payload, Packet) else tail.run_unsplit(inputs)
 
 
-def _nothing() -> inference_pb2.Result:
-    return inference_pb2.Result()
-
-
 def _result(
-    frame_id: int, bundle: ServedBundle, probabilities: NDArray, timing: inference_pb2.ServerTiming
+    job: Job, probabilities: NDArray[np.float32], timing: inference_pb2.ServerTiming
 ) -> inference_pb2.Result:
     labels = [
         inference_pb2.Classification.Label(
-            index=int(i), name=bundle.manifest.labels[i], probability=float(probabilities[i])
+            index=int(i), name=job.bundle.manifest.labels[i], probability=float(probabilities[i])
         )
         for i in np.argsort(-probabilities)[:TOP_LABELS]
     ]
     classification = inference_pb2.Classification(labels=labels)
-    return inference_pb2.Result(frame_id=frame_id, classification=classification, timing=timing)
+    return inference_pb2.Result(frame_id=job.frame_id, classification=classification, timing=timing)

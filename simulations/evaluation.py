@@ -160,6 +160,10 @@ def _groups(
     yield group, unread
 
 
+def _size(picture: Picture) -> tuple[int, int]:
+    return picture.shape[0], picture.shape[1]
+
+
 def _unsplit(subject: Subject, pictures: Sequence[Picture]) -> NDArray:
     padded = [pad_to_stride(p, subject.manifest.input.stride) for p in pictures]
     return subject.tail.run_unsplit(np.stack(padded))
@@ -170,13 +174,16 @@ def _split(subject: Subject, pictures: Sequence[Picture], point: int, tally: Tal
     for picture in pictures:
         latent = subject.head.run(pad_to_stride(picture, subject.manifest.input.stride))
         packet = subject.codec.encode(latent, point)
-        tally.add_bytes(packet, message_bytes(packet=packet, size=picture.shape[:2]))
+        tally.add_bytes(packet, message_bytes(packet=packet, size=_size(picture)))
         packets.append(bitstream.parse(packet))
-    decoded = subject.codec.decode(packets)
-    for latent in decoded:
-        if isinstance(latent, PacketError):
-            raise latent
-    return subject.tail.run(np.stack(decoded))
+    return subject.tail.run(np.stack([_whole(d) for d in subject.codec.decode(packets)]))
+
+
+def _whole(decoded: NDArray[np.float32] | PacketError) -> NDArray[np.float32]:
+    """Nothing was lost on a wire here: an error is a bug of the coder."""
+    if isinstance(decoded, PacketError):
+        raise decoded
+    return decoded
 
 
 def _uploaded(
@@ -185,7 +192,7 @@ def _uploaded(
     received = []
     for picture in pictures:
         data = encode_picture(picture, kind, quality)
-        tally.add_bytes(data, message_bytes(image=data, size=picture.shape[:2]))
+        tally.add_bytes(data, message_bytes(image=data, size=_size(picture)))
         received.append(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
     return _unsplit(subject, received)
 

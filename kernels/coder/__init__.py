@@ -1,6 +1,6 @@
 """The entropy coder: int16 symbols and integer tables to bytes and back.
 
-Native where the extension is built, else the reference: the same bytes, about a hundred times slower.
+Native where the extension is built, else the reference: the same bytes, a hundred times slower.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int = 0) -> E
 
 
 def lanes_for(payload_bytes: float) -> int:
-    """Lanes for a payload of about that size: each costs about a byte, and lets kernels go faster."""
+    """Lanes for a payload of about that size: each costs a byte and lets kernels go faster."""
     for limit, lanes in ((1 << 10, 2), (4 << 10, 4), (16 << 10, 8), (64 << 10, 16)):
         if payload_bytes < limit:
             return lanes
@@ -57,7 +57,8 @@ def decode(
     symbols, errors = decode_batch([(payload, lanes, tail)], tables, height, width, 1)
     if errors[0] is not None:
         raise CorruptStream(errors[0])
-    return symbols[0]
+    frame: NDArray[np.int16] = symbols[0]
+    return frame
 
 
 def decode_batch(

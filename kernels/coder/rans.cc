@@ -34,7 +34,8 @@ inline Interval raw_bits(uint32_t number, uint32_t width) {
 // Entry of a symbol in its channel's table; the escape's for one outside it.
 inline int32_t entry_of(int16_t symbol, const Channel& channel) {
   const int32_t index = symbol - channel.offset;
-  return static_cast<uint32_t>(index) < static_cast<uint32_t>(channel.length) ? index : channel.length;
+  return static_cast<uint32_t>(index) < static_cast<uint32_t>(channel.length) ? index
+                                                                              : channel.length;
 }
 
 // A symbol outside the table: Elias gamma of its distance (at least 1) from the table's near end.
@@ -79,7 +80,8 @@ Encoded pack(const uint32_t* states, int lanes, const std::vector<uint16_t>& wor
 
 inline int32_t find(const Channel& channel, uint32_t slot) {
   int32_t entry = channel.first[slot >> kBucketBits];
-  while (slot >= uint32_t{channel.intervals[entry].start} + channel.intervals[entry].frequency) ++entry;
+  while (slot >= uint32_t{channel.intervals[entry].start} + channel.intervals[entry].frequency)
+    ++entry;
   return entry;
 }
 
@@ -88,8 +90,12 @@ class Decoder {
  public:
   Decoder(const uint8_t* payload, size_t size, size_t area, const Tables& tables, int lanes,
           int16_t* symbols)
-      : words_(payload + 4 * lanes), left_((size - 4 * lanes) / 2), area_(area),
-        channels_(tables.channels()), lanes_(lanes), symbols_(symbols) {
+      : words_(payload + 4 * lanes),
+        left_((size - 4 * lanes) / 2),
+        area_(area),
+        channels_(tables.channels()),
+        lanes_(lanes),
+        symbols_(symbols) {
     for (int lane = 0; lane < lanes; ++lane) {
       const uint8_t* p = payload + 4 * lane;
       states_[lane] = p[0] | p[1] << 8 | p[2] << 16 | uint32_t{p[3]} << 24;
@@ -100,10 +106,12 @@ class Decoder {
     const size_t total = channels_.size() * area_;
     const size_t body = lanes_ > 1 ? total - tail : 0;
     if (lanes_ > 1) {
-      if (*std::min_element(states_, states_ + lanes_) < kLower) return "a lane starts below the coder's range";
+      if (*std::min_element(states_, states_ + lanes_) < kLower)
+        return "a lane starts below the coder's range";
       if (!decode_body(body)) return "the payload ends before its symbols do";
       for (int lane = 1; lane < lanes_; ++lane)
-        if (states_[lane] < kLower || states_[lane] >= 2 * kLower) return "a lane does not end where it must";
+        if (states_[lane] < kLower || states_[lane] >= 2 * kLower)
+          return "a lane does not end where it must";
     }
     parked_ = lanes_ - 1;
     for (size_t i = body; i < total; ++i) {
@@ -148,8 +156,8 @@ class Decoder {
     return word;
   }
 
-  // Lane 0 alone: the stream's rest, then the words parked in the other lanes. Where none is left the
-  // state has come down to where the encoder began, below L.
+  // Lane 0 alone: the stream's rest, then the words parked in the other lanes. Where none is left
+  // the state has come down to where the encoder began, below L.
   void refill() {
     if (states_[0] >= kLower) return;
     if (left_) {
@@ -195,11 +203,13 @@ class Decoder {
 
 Channel make_channel(int32_t offset, int32_t length, const uint16_t* cdf) {
   Channel channel{offset, length, {}, std::vector<uint16_t>(kTotal >> kBucketBits), {}};
-  if (cdf[0] != 0 || cdf[length + 1] != kTotal) throw std::invalid_argument("a cdf must run from 0 to 2^14");
+  if (cdf[0] != 0 || cdf[length + 1] != kTotal)
+    throw std::invalid_argument("a cdf must run from 0 to 2^14");
   for (int32_t entry = 0; entry <= length; ++entry) {
     if (cdf[entry + 1] <= cdf[entry]) throw std::invalid_argument("a cdf must rise by at least 1");
     const uint16_t frequency = cdf[entry + 1] - cdf[entry];
-    if (frequency == kTotal) throw std::invalid_argument("a table needs a symbol beside its escape");
+    if (frequency == kTotal)
+      throw std::invalid_argument("a table needs a symbol beside its escape");
     channel.intervals.push_back({frequency, cdf[entry]});
     channel.bits.push_back(kPrecision - std::log2(static_cast<float>(frequency)));
     const uint32_t bucket = (cdf[entry] + (1u << kBucketBits) - 1) >> kBucketBits;
@@ -234,7 +244,8 @@ Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int la
       if (entry_of(symbols[c * area + i], channels[c]) == channels[c].length)
         states[0] = push_escape(states[0], escape_of(symbols[c * area + i], channels[c]), words);
 
-  // Lane 0 alone, until it has filled the other lanes' initial states; all of it with a single lane.
+  // Lane 0 alone, until it has filled the other lanes' initial states; all of it with a single
+  // lane.
   size_t rest = total;
   const size_t parked = lanes - 1;
   while (rest && (lanes == 1 || words.size() < parked)) {
@@ -257,8 +268,8 @@ Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int la
   return pack(states, lanes, words, parked, total - rest);
 }
 
-std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables, int lanes,
-                   int tail, int16_t* symbols) {
+std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables,
+                   int lanes, int tail, int16_t* symbols) {
   const size_t total = tables.channels().size() * area;
   const bool fits = lanes >= 1 && lanes <= kMaxLanes && (lanes & (lanes - 1)) == 0 && tail >= 0 &&
                     static_cast<size_t>(tail) <= total && !(lanes == 1 && tail) &&

@@ -1,5 +1,5 @@
-// Interleaved range asymmetric numeral systems (Duda, arXiv:1311.2540; Giesen, arXiv:1402.3392) with
-// static integer tables. Format: docs/bitstream.md; the same in Python: reference.py.
+// Interleaved range asymmetric numeral systems (Duda, arXiv:1311.2540; Giesen, arXiv:1402.3392)
+// with static integer tables. Format: docs/bitstream.md; the same in Python: reference.py.
 //
 // Symbols are pushed in reverse, so that they pop in order. 32-bit states in [2^16, 2^32), 16-bit
 // words, 14-bit probabilities: a step emits or reads one word at most, and loses 0.03 % in all.
@@ -50,13 +50,15 @@ struct Encoded {
   int tail;
 };
 
-// symbols: channels x area, channel by channel. Lanes fall to 1 where the frame is too small for more.
+// symbols: channels x area, channel by channel. Lanes fall to 1 where the frame is too small for
+// more.
 Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int lanes);
 
-// Fills `symbols` (channels x area). Returns why the payload is impossible, or an empty string; reads
-// nothing beyond `size` bytes and allocates no more than one index per symbol, whatever the bytes.
-std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables, int lanes,
-                   int tail, int16_t* symbols);
+// Fills `symbols` (channels x area). Returns why the payload is impossible, or an empty string;
+// reads nothing beyond `size` bytes and allocates no more than one index per symbol, whatever the
+// bytes.
+std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables,
+                   int lanes, int tail, int16_t* symbols);
 
 // Ideal code length in bits, escapes included.
 double cost_bits(const int16_t* symbols, size_t area, const Tables& tables);

@@ -5,6 +5,7 @@ arXiv:1402.3392). Order, lanes, tail and parked words are in docs/bitstream.md.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ _CRC_TABLE = tuple(_crc_table())
 def _intervals(tables: TableArrays, channel: int) -> list[Interval]:
     start, end = tables.starts()[channel : channel + 2]
     cdf = tables.cdf[start:end].tolist()
-    return [(b - a, a) for a, b in zip(cdf, cdf[1:], strict=False)]
+    return [(b - a, a) for a, b in pairwise(cdf)]
 
 
 def _interval(intervals: list[Interval], value: int, tables: TableArrays, channel: int) -> Interval:
@@ -181,7 +182,7 @@ class _Words:
 
 
 def _escape_fields(value: int, tables: TableArrays, channel: int) -> list[tuple[int, int]]:
-    """(bits, number) in decoding order: Elias gamma of the distance beyond the table, and its side."""
+    """(bits, number) in decoding order: Elias gamma of the distance beyond the table; the side."""
     low = int(tables.offsets[channel])
     high = low + int(tables.lengths[channel])
     below = value < low

@@ -15,7 +15,7 @@ STAGES = ("preprocess", "head", "code", "wait", "send", "queue", "decode", "tail
 def fleet_figures(
     fleet: Fleet, truth: Mapping[str, str], reference: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Accuracy against `truth`, agreement with `reference` (photograph -> label), bytes, latency."""
+    """Accuracy against `truth`, agreement with `reference` (photograph -> label)."""
     answered = fleet.answered
     packet = mean(r["packet_bytes"] for r in answered) if answered else 0.0
     wire = mean(r["wire_bytes"] for r in answered) if answered else 0.0

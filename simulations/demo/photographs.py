@@ -14,8 +14,23 @@ from narrows.simulations.evaluation_report import evenly
 log = logging.getLogger(__name__)
 
 # Photographs inside scikit-image's and scikit-learn's wheels: no network needed, no labels.
-SKIMAGE_PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "immunohistochemistry",
-                       "retina", "camera", "coins", "page", "text", "motorcycle", "grass", "gravel", "brick")  # fmt: skip
+SKIMAGE_PHOTOGRAPHS = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "motorcycle",
+    "page",
+    "retina",
+    "rocket",
+    "text",
+)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from narrows.simulations.demo.tables import judged_by
 from narrows.simulations.evaluation_report import evenly
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (the backend is chosen first)
+from matplotlib import pyplot as plt
 
 SHOWN_PHOTOGRAPHS = 12
 SIDE = 224  # pixels of a shown photograph
@@ -40,7 +40,7 @@ def write_report(
 
 
 def _rate_plot(target: Path, result: Mapping[str, Any]) -> None:
-    key = judged_by(result)  # type: ignore[arg-type]
+    key = judged_by(result)
     figure, axes = plt.subplots(figsize=(7, 4.5))
     points = sorted(result["points"], key=lambda row: row["packet_bytes"])
     curve = [row["packet_bytes"] for row in points], [100 * row[key] for row in points]
@@ -107,23 +107,31 @@ def _caption(picture: Image.Image, text: str) -> None:
 
 
 def _page(result: Mapping[str, Any]) -> str:
-    key = judged_by(result)  # type: ignore[arg-type]
-    rows = "".join(
-        f"<tr><td>point {row['id']}<td>{row[key]:.1%}<td>{row['packet_bytes']:,.0f}"
-        f"<td>{row['wire_bytes']:,.0f}<td>{row['latency_ms']['p50']:.1f}<td>{row['latency_ms']['p99']:.1f}"
-        for row in result["points"]
-    )
-    rows += "".join(
-        f"<tr><td>{html.escape(codec)} q{row['quality']}<td>{row[key]:.1%}<td>{row['packet_bytes']:,.0f}"
-        f"<td>{row['wire_bytes']:,.0f}<td>{row['latency_ms']['p50']:.1f}<td>{row['latency_ms']['p99']:.1f}"
-        for codec, row in result["uploads"].items()
-    )
+    key = judged_by(result)
+    rows = {f"point {row['id']}": row for row in result["points"]}
+    rows |= {f"{codec} q{row['quality']}": row for codec, row in result["uploads"].items()}
+    table = "".join(_row(name, row, key) for name, row in rows.items())
     title = f"Narrows: {result['frames']} frames over {result['link']}"
     return (
-        f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(result['photographs'])}, bundle "
+        f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>"
+        f"<p>{html.escape(result['photographs'])}, bundle "
         f"{html.escape(result['bundle'])}.</p><img src=rate.png alt='rate and accuracy'>"
-        f"<table><tr><th>sent<th>{key}<th>packet bytes<th>wire bytes<th>p50 ms<th>p99 ms{rows}</table>"
+        f"<table><tr><th>sent<th>{key}<th>packet bytes<th>wire bytes"
+        f"<th>p50 ms<th>p99 ms{table}</table>"
         f"<img src=time.png alt='where the time goes'>"
         f"<img src=photographs.png alt='photographs with their labels'>\n"
     )
+
+
+def _row(name: str, row: Mapping[str, Any], key: str) -> str:
+    latency = row["latency_ms"]
+    cells = (
+        html.escape(name),
+        f"{row[key]:.1%}",
+        f"{row['packet_bytes']:,.0f}",
+        f"{row['wire_bytes']:,.0f}",
+        f"{latency['p50']:.1f}",
+        f"{latency['p99']:.1f}",
+    )
+    return "<tr>" + "".join(f"<td>{cell}" for cell in cells)

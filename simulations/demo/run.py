@@ -111,12 +111,13 @@ def _online(
     """Everything that crosses the wire: each point, the codecs at equal accuracy, a slow device."""
     key = "accuracy" if offline["unsplit_accuracy"] is not None else "agreement"
     unsplit = offline["unsplit_accuracy"] if key == "accuracy" else 1.0
-    rows, last = [], {}
+    rows: list[dict[str, Any]] = []
+    answers: dict[str, str] = {}
     for point in offline["points"]:
         console.print(f"operating point {point['id']} from two devices ...")
         fleet = run_devices(scene.device(address, "--point", str(point["id"])), scene.paths)
         rows.append({"id": point["id"]} | fig.fleet_figures(fleet, scene.truth, reference))
-        last = fig.answers(fleet) if not last else last
+        answers = answers or fig.answers(fleet)  # the finest point's, for the report
     chosen = fig.recommended(offline["points"], unsplit, key)
     target = next(p[key] for p in offline["points"] if p["id"] == chosen)
     uploads = {}
@@ -130,7 +131,7 @@ def _online(
         "recommended_point": chosen,
         "uploads": uploads,
         "slow_device": _slow_device(scene, address, chosen, uploads, reference, console),
-        "answers": last,
+        "answers": answers,
     }
 
 
@@ -161,8 +162,17 @@ def _slow_device(
 @contextmanager
 def serving(options: Options) -> Iterator[str]:
     """A server process; yields its address once it is ready."""
-    command = [sys.executable, "-m", "narrows", "serve", str(options.bundle), "--executor", options.executor,
-               "--replicas", str(options.replicas), "--port", "0", "--json"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "narrows",
+        "serve",
+        str(options.bundle),
+        "--json",
+        "--port",
+        "0",
+    ]
+    command += ["--executor", options.executor, "--replicas", str(options.replicas)]
     with _ready_process(command, "the server") as ready:
         yield ready["address"]
 

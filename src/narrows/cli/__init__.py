@@ -1,4 +1,4 @@
-"""The `narrows` command. Each subcommand is one module, which imports what it needs when it runs."""
+"""The `narrows` command. Each subcommand is a module that imports what it needs when it runs."""
 
 import sys
 

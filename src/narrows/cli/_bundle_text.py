@@ -17,7 +17,8 @@ def show(manifest: Manifest) -> None:
         f"[bold]{manifest.name}[/]  digest {manifest.digest[:16]}…  {total / 2**20:.1f} MiB"
     )
     console.print(
-        f"cut {manifest.cut}; {len(manifest.labels)} labels; latent {manifest.latent.channels} channels"
+        f"cut {manifest.cut}; {len(manifest.labels)} labels; "
+        f"latent {manifest.latent.channels} channels"
     )
     console.print(
         f"input: short side {manifest.input.short_side}, padded to {manifest.input.stride}"
@@ -47,7 +48,8 @@ def verified(path: Path, public_key: Path | None, as_json: bool) -> str:
     if as_json:
         return json.dumps({"ok": True, "digest": manifest.digest, "signed": public_key is not None})
     signed = f", signed by {public_key}" if public_key else ""
-    return f"{path}: {len(manifest.files)} files as in the manifest, digest {manifest.digest[:16]}…{signed}"
+    digest = f"digest {manifest.digest[:16]}…"
+    return f"{path}: {len(manifest.files)} files as in the manifest, {digest}{signed}"
 
 
 def _check_tables(path: Path, manifest: Manifest) -> None:

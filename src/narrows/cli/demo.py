@@ -13,7 +13,7 @@ def demo(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Class folders or a tar; else Imagenette by torchvision, else libraries' photographs."
+            help="Class folders or a tar; else Imagenette by torchvision, else the libraries' own."
         ),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="At most this many photographs.")] = 200,

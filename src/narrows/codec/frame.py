@@ -51,11 +51,12 @@ class FrameCodec:
             raise ShapeError(
                 f"expected a latent ({self.channels}, height, width), got {latent.shape}"
             )
-        self._check(point, *latent.shape[1:])
+        height, width = latent.shape[1:]
+        self._check(point, height, width)
         coding = self.points[point]
         symbols = quantise(latent, coding.gain, coding.median)
         coded = coder.encode(symbols, coding.tables.arrays)
-        return serialise(point, self.digest_prefix, *latent.shape[1:], coded)
+        return serialise(point, self.digest_prefix, height, width, coded)
 
     def check(self, header: PacketHeader) -> None:
         """Whether a packet of that header can be decoded here; cheap, allocates nothing.
@@ -68,7 +69,7 @@ class FrameCodec:
     def decode(
         self, packets: Sequence[Packet], threads: int = 1
     ) -> list[NDArray[np.float32] | PacketError]:
-        """Packets of one operating point and latent size -> per packet float32 (C, h, w) or its error.
+        """Packets of one operating point and latent size -> each float32 (C, h, w) or an error.
 
         Raises:
             ValueError: packets of different points or sizes.

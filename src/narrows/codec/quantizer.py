@@ -11,7 +11,8 @@ def quantise(
 ) -> NDArray[np.int16]:
     """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), clipped to int16."""
     scaled = latent * gain[:, None, None] - median[:, None, None]
-    return np.clip(np.rint(scaled), -LIMIT, LIMIT).astype(np.int16)
+    symbols: NDArray[np.int16] = np.clip(np.rint(scaled), -LIMIT, LIMIT).astype(np.int16)
+    return symbols
 
 
 def dequantise(

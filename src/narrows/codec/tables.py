@@ -114,15 +114,16 @@ def _expected_bits(pmf: NDArray[np.float64], low: int, high: int) -> float:
 
 def _escape_bits(distance: NDArray) -> NDArray[np.float64]:
     """Raw bits of an escape `distance` symbols beyond the table: docs/bitstream.md."""
-    return 6 + np.floor(np.log2(distance))
+    bits: NDArray[np.float64] = 6 + np.floor(np.log2(distance))
+    return bits
 
 
 def _integers(mass: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Frequencies >= 1 that sum to 2^14 and lose least: each step where a codepoint costs or pays most."""
+    """Frequencies >= 1 that sum to 2^14, a codepoint moved where it costs least or pays most."""
     if len(mass) > TOTAL:
         raise ValueError(f"{len(mass)} symbols do not fit {TOTAL} codepoints")
     mass = mass / mass.sum()
-    frequencies = np.maximum(1, np.rint(mass * TOTAL)).astype(np.int64)
+    frequencies: NDArray[np.int64] = np.maximum(1, np.rint(mass * TOTAL)).astype(np.int64)
     while (excess := int(frequencies.sum()) - TOTAL) != 0:
         step = -1 if excess > 0 else 1
         changed = frequencies + step

@@ -1,7 +1,7 @@
 """The rule that brings a photograph to a network's size, the same in training, tests and devices.
 
 1. EXIF orientation applied, colours to RGB (alpha over black is dropped, not blended).
-2. Resized so that the short side is `short_side` (bilinear, antialiased); untouched if it is already.
+2. Resized so that the short side is `short_side` (bilinear, antialiased); else untouched.
 3. The long side centre-cropped to at most `max_aspect` times the short one.
 4. `pad_to_stride`, for the head alone: right and bottom edges repeated up to a multiple of the
    stride. A codec baseline gets the picture before this step.
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 
 def resize_and_crop(image: Image.Image, short_side: int, max_aspect: float) -> NDArray[np.uint8]:
-    """A picture of any mode and size -> uint8 (height, width, 3), min(height, width) == short_side."""
+    """Any picture -> uint8 (height, width, 3) with min(height, width) == short_side."""
     image = _as_rgb(ImageOps.exif_transpose(image))
     width, height = image.size
     scale = short_side / min(width, height)

@@ -40,7 +40,7 @@ class SplitNetwork:
 
 
 def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> Manifest:
-    """Write every file and the manifest; `about` holds the manifest's fields that files do not tell."""
+    """Write every file and the manifest; `about`: the fields that files do not tell."""
     bundle.mkdir(parents=True, exist_ok=True)
     head_weights = {
         k: v.detach().float().contiguous() for k, v in network.head.state_dict().items()

@@ -32,6 +32,8 @@ class PatchHead(nn.Module):
 
     def __init__(self, width: int, hidden: int, blocks: int, channels: int, mean: Any, std: Any):
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.config = {"width": width, "hidden": hidden, "blocks": blocks, "channels": channels}
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)

@@ -15,6 +15,8 @@ class _FromPixels(nn.Module):
     def __init__(self, tail: TailRunner):
         super().__init__()
         self.network = tail.unsplit
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", tail.mean)
         self.register_buffer("std", tail.std)
 

@@ -15,7 +15,7 @@ class Tail(nn.Module):
     where Entropic Student's decoder makes the tail heavier than the unsplit network.
     """
 
-    def __init__(self, decoder: nn.Module, rest: nn.Module):
+    def __init__(self, decoder: nn.Module, rest: nn.Sequential):
         super().__init__()
         self.decoder, self.rest = decoder, rest
 

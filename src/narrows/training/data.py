@@ -16,7 +16,7 @@ from narrows.images.preprocess import resize_and_crop
 
 @dataclass(frozen=True)
 class Photographs:
-    """Decoded training pictures: uint8 (height, width, 3) each, their class indices, the classes."""
+    """Decoded pictures, uint8 (height, width, 3) each, their class indices, the classes."""
 
     pictures: list[np.ndarray]
     targets: Tensor  # int64 (n,)

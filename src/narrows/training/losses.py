@@ -9,7 +9,7 @@ from narrows.training.teacher import Teacher
 
 
 def mixed(pixels: Tensor, targets: Tensor, labels: int, alpha: float) -> tuple[Tensor, Tensor]:
-    """mixup (Zhang et al. 2018) within the batch; returns pixels and soft targets (batch, labels)."""
+    """mixup (Zhang et al. 2018) within the batch; returns pixels, soft targets (batch, labels)."""
     soft = F.one_hot(targets, labels).float()
     if not alpha:
         return pixels, soft
@@ -58,7 +58,7 @@ class Distillation(nn.Module):
             self.project = nn.Conv2d(student_channels, teacher.dimension, 1)
 
     def forward(self, pixels: Tensor, soft: Tensor, logits: Tensor, maps: Tensor) -> Tensor:
-        """Pixels (batch, 3, h, w), soft targets and logits (batch, labels), maps (batch, c, ., .)."""
+        """Pixels (batch, 3, h, w), targets and logits (batch, labels), maps (batch, c, h, w)."""
         if not self._teacher:
             return distilled(logits, soft, None, self.loss)
         taught, wanted = self._teacher[0](pixels)

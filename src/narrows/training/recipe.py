@@ -1,9 +1,9 @@
 """A training recipe: a TOML file, validated on load; an unknown key is an error that names it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-import tomllib
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from narrows.errors import ConfigError

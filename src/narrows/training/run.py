@@ -4,6 +4,7 @@ The run directory holds a checkpoint per phase; running the same command again a
 where it stopped.
 """
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +62,10 @@ def train_network(request: Request, report: Callable[[str], None]) -> Trained:
     teacher = _fitted_teacher(request, data, report)
     unsplit = unsplit_backbone(request, data, teacher, report)
     split = train_split(unsplit, teacher, data, recipe, request.seed, request.run, report)
-    return Trained(unsplit, split, data.labels, data.folders, len(data), kept_out, kept_out_name)
+    control = control_backbone(request, unsplit, data, teacher, report)
+    return Trained(
+        control.eval(), split, data.labels, data.folders, len(data), kept_out, kept_out_name
+    )
 
 
 def partition(
@@ -100,12 +104,33 @@ def unsplit_backbone(
     backbone = build_backbone(recipe.backbone, len(data.labels))
     if recipe.pretrained:
         _load_pretrained(backbone, recipe.backbone)
-    train_unsplit(backbone, teacher, data, recipe, request.seed, request.run, report)
+    state = request.run / "unsplit.safetensors"
+    train_unsplit(backbone, teacher, data, recipe, recipe.unsplit, request.seed, state, report)
     return backbone
 
 
+def control_backbone(
+    request: Request,
+    unsplit: Backbone,
+    data: Photographs,
+    teacher: Teacher | None,
+    report: Callable[[str], None],
+) -> Backbone:
+    """The unsplit network trained on for as long as the split one was.
+
+    Without it the split network would be compared with one that saw fewer photographs.
+    """
+    recipe = request.recipe
+    rate = recipe.split.learning_rate * recipe.split.rest_rate
+    phase = recipe.split.model_copy(update={"learning_rate": rate})
+    control = copy.deepcopy(unsplit).requires_grad_(True)
+    state = request.run / "control.safetensors"
+    train_unsplit(control, teacher, data, recipe, phase, request.seed + 1, state, report)
+    return control
+
+
 def _load_pretrained(backbone: Backbone, name: str) -> None:
-    """torchvision's weights, all but the classifier; both networks list their layers in one order."""
+    """torchvision's weights, all but the classifier; both list their layers in one order."""
     published = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
     ours = backbone.state_dict()
     pairs = list(zip(ours, published.values(), strict=True))

@@ -35,7 +35,7 @@ class SplitModel(nn.Module):
         self.tail = build_tail(tail_config(recipe, labels))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels (batch, 3, h, w) -> last feature map, bits per sample of each point, decoded features."""
+        """Pixels (batch, 3, h, w) -> last feature map, bits per point, decoded features."""
         with torch.autocast("cpu", torch.bfloat16):
             latent = self.head(pixels.contiguous(memory_format=torch.channels_last))
         received, bits = self.bottleneck(latent)

@@ -1,4 +1,4 @@
-"""A pretrained network as teacher: frozen features, and a linear probe fitted to the labels at hand.
+"""A pretrained network as teacher: frozen features, and a linear probe fitted to the labels.
 
 The probe frees the teacher from its own label set: any ImageNet network teaches any photographs.
 Its weights guide the training and never enter a bundle.
@@ -24,12 +24,14 @@ class Teacher(nn.Module):
     """Pixels (batch, 3, h, w) in 0..255 -> logits (batch, labels) and the last feature map."""
 
     def __init__(self, name: str, weights: Path | None):
-        """`weights`: a safetensors file with torchvision's names; None asks torchvision for its own.
+        """`weights`: a safetensors file with torchvision's names; None: torchvision's own.
 
         Raises:
             ConfigError: an unknown teacher, or weights that do not fit it.
         """
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         if name not in TEACHERS:
             raise ConfigError(f"unknown teacher {name!r}; choose one of: {', '.join(TEACHERS)}")
         architecture = name.removesuffix("_tf")
@@ -94,9 +96,11 @@ def _load(net: nn.Module, weights: Path) -> None:
 
 
 def _without_classifier(net: nn.Module) -> tuple[nn.Module, int]:
-    if hasattr(net, "classifier"):
-        return net.features, net.classifier[-1].in_features
-    return nn.Sequential(*list(net.children())[:-2]), net.fc.in_features
+    parts = dict(net.named_children())
+    last = parts["fc"] if "fc" in parts else list(parts["classifier"].children())[-1]
+    assert isinstance(last, nn.Linear)
+    features = parts.get("features") or nn.Sequential(*list(net.children())[:-2])
+    return features, last.in_features
 
 
 def _pad_like_tensorflow(features: nn.Module) -> None:

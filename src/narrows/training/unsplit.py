@@ -10,7 +10,7 @@ from narrows.models.backbones import Backbone
 from narrows.training.data import Photographs
 from narrows.training.loop import decayed_groups, fit
 from narrows.training.losses import Distillation, mixed
-from narrows.training.recipe import Recipe
+from narrows.training.recipe import Phase, Recipe
 from narrows.training.teacher import Teacher
 
 
@@ -26,13 +26,13 @@ def train_unsplit(
     teacher: Teacher | None,
     data: Photographs,
     recipe: Recipe,
+    phase: Phase,
     seed: int,
-    run: Path,
+    state: Path,
     report: Callable[[str], None],
 ) -> None:
-    """Train the backbone in place from labels and teacher."""
+    """Train the backbone in place from labels and teacher; `state` is its checkpoint."""
     backbone.to(memory_format=torch.channels_last)
-    phase = recipe.unsplit
     distil = Distillation(teacher, backbone.body_channels, recipe.unsplit_loss)
     body, classify = backbone.rest
 
@@ -45,4 +45,4 @@ def train_unsplit(
 
     both = nn.ModuleDict({"backbone": backbone, "distil": distil})
     groups = decayed_groups(both, phase.learning_rate, phase.weight_decay)
-    fit(both, groups, step, data, phase, seed, run / "unsplit.safetensors", report)
+    fit(both, groups, step, data, phase, seed, state, report)

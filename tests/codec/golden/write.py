@@ -1,4 +1,4 @@
-"""Writes the golden packets. Run by hand, once per bitstream version: existing ones must not change.
+"""Writes the golden packets. By hand, once per bitstream version: existing ones must not change.
 
 python tests/codec/golden/write.py
 """

@@ -19,16 +19,18 @@ def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Seque
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut; (batch, inputs, h, w) -> (batch, outputs, h/s, w/s)."""
+    """Two 3x3 convolutions and a shortcut; (batch, inputs, h, w) -> (batch, outputs, h/s, w/s)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1):
         super().__init__()
         self.first = conv_bn(inputs, outputs, 3, stride)
         self.second = conv_bn(outputs, outputs, 3)
+        norm = self.second[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        nn.init.zeros_(norm.weight)  # starts as its shortcut (Goyal et al. 2017)
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else conv_bn(inputs, outputs, 1, stride)
         self.relu = nn.ReLU(inplace=True)
-        nn.init.zeros_(self.second[1].weight)  # starts as its shortcut (Goyal et al. 2017)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu(self.second(self.relu(self.first(x))) + self.shortcut(x))

@@ -2,6 +2,7 @@
 
 import torchvision
 from torch import nn
+from torchvision.models import MobileNetV2, MobileNetV3
 
 from narrows.models.backbones.backbone import Backbone
 
@@ -15,8 +16,12 @@ def resnet50(labels: int) -> Backbone:
     return Backbone(front, body, classify, cut="layer2", channels=(512, 2048))
 
 
-def _mobilenet(net: nn.Module, blocks_in_front: int, channels: tuple[int, int]) -> Backbone:
-    front, body = net.features[:blocks_in_front], net.features[blocks_in_front:]
+def _mobilenet(
+    net: MobileNetV2 | MobileNetV3, blocks_in_front: int, channels: tuple[int, int]
+) -> Backbone:
+    features = list(net.features.children())
+    front = nn.Sequential(*features[:blocks_in_front])
+    body = nn.Sequential(*features[blocks_in_front:])
     classify = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), net.classifier)
     return Backbone(front, body, classify, f"features[:{blocks_in_front}]", channels)
 
