@@ -66,7 +66,7 @@ def test_no_arrow_runs_upward(path):
 def test_the_device_names_no_heavy_package(room):
     heavy = {"torch", "torchvision", "ray", "compressai", "flwr"}
     for path in FILES:
-        if room_of(path) == room and path.name != "bench.py":
+        if room_of(path) == room:
             assert not {name.split(".")[0] for name in imports(path)} & heavy, path
 
 

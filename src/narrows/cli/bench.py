@@ -19,6 +19,6 @@ def coder(
     ] = False,
 ) -> None:
     """The entropy coder beside CompressAI and constriction, on the same symbols."""
-    from narrows.codec.bench import run_coder_bench
+    from narrows.simulations.coder_bench import run_coder_bench
 
     run_coder_bench(json)
