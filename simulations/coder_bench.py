@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -146,9 +147,8 @@ def _race(contenders: dict[str, Contender], step: Callable[[], Any]) -> list[dic
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(REPEATS):
         for name, contender in contenders.items():
-            times[name].append(
-                (_ms(contender.encode), _ms(lambda c=contender, n=name: c.decode(coded[n])))
-            )
+            decode = partial(contender.decode, coded[name])
+            times[name].append((_ms(contender.encode), _ms(decode)))
         step()
     medians = {n: tuple(statistics.median(t) for t in zip(*times[n], strict=True)) for n in times}
     return [
