@@ -32,7 +32,8 @@ def export(
         "latent": latent_spec(recipe.head.channels, recipe.side, recipe.max_aspect),
         "tail": tail_config(recipe, len(trained.labels)),
         "operating_points": [
-            {"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(len(recipe.rates))
+            {"id": i, "packet_bytes": 0.0, "accuracy": 0.0}
+            for i in range(len(recipe.split[0].rates))
         ],
         "unsplit_accuracy": 0.0,
         "measured_on": "not yet measured",

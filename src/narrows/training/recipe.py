@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from narrows.errors import ConfigError
 
@@ -34,6 +34,12 @@ class Phase(_Strict):
     mixup: float = Field(default=0.0, ge=0)  # Beta(a, a) of Zhang et al. 2018; 0 switches it off
 
 
+class SplitPhase(Phase):
+    """Training of the split network at given rates; later phases go on from earlier ones."""
+
+    rates: tuple[float, ...] = Field(min_length=1)  # lambda per operating point, finest first
+
+
 class Loss(_Strict):
     """Weights of the loss terms; rates in bits per input pixel."""
 
@@ -41,7 +47,7 @@ class Loss(_Strict):
     teacher: float = 0.5  # KL to the teacher's distribution (Hinton et al. 2015)
     temperature: float = Field(default=2.0, gt=0)
     maps: float = 0.0  # relative squared error to the teacher's last feature map (FitNets)
-    rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of the run in which rates grow
+    rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of a phase in which rates grow
     features: float = 0.0  # squared error to the unsplit network's features at the cut
 
 
@@ -64,11 +70,19 @@ class Recipe(_Strict):
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     head: HeadSpec = HeadSpec()
     decoder_blocks: int = Field(default=1, ge=0)
-    rates: tuple[float, ...] = Field(min_length=1)  # lambda per operating point, finest first
     unsplit: Phase
-    split: Phase
+    split: tuple[SplitPhase, ...] = Field(min_length=1)
     unsplit_loss: Loss = Loss()
     split_loss: Loss = Loss(features=1.0)
+
+    @model_validator(mode="after")
+    def _points_fit(self) -> "Recipe":
+        if len({len(phase.rates) for phase in self.split}) != 1:
+            raise ValueError("every split phase needs the same number of rates")
+        for phase in self.split:
+            if phase.batch % len(phase.rates):
+                raise ValueError(f"split batch {phase.batch}: not a multiple of its rates' number")
+        return self
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -4,7 +4,6 @@ The run directory holds a checkpoint per phase; running the same command again a
 where it stopped.
 """
 
-import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,10 +61,8 @@ def train_network(request: Request, report: Callable[[str], None]) -> Trained:
     teacher = _fitted_teacher(request, data, report)
     unsplit = unsplit_backbone(request, data, teacher, report)
     split = train_split(unsplit, teacher, data, recipe, request.seed, request.run, report)
-    control = control_backbone(request, unsplit, data, teacher, report)
-    return Trained(
-        control.eval(), split, data.labels, data.folders, len(data), kept_out, kept_out_name
-    )
+    names = (data.labels, data.folders)
+    return Trained(unsplit.eval(), split, *names, len(data), kept_out, kept_out_name)
 
 
 def partition(
@@ -107,26 +104,6 @@ def unsplit_backbone(
     state = request.run / "unsplit.safetensors"
     train_unsplit(backbone, teacher, data, recipe, recipe.unsplit, request.seed, state, report)
     return backbone
-
-
-def control_backbone(
-    request: Request,
-    unsplit: Backbone,
-    data: Photographs,
-    teacher: Teacher | None,
-    report: Callable[[str], None],
-) -> Backbone:
-    """The unsplit network trained on for as long as the split one was.
-
-    Without it the split network would be compared with one that saw fewer photographs.
-    """
-    recipe = request.recipe
-    rate = recipe.split.learning_rate * recipe.split.rest_rate
-    phase = recipe.split.model_copy(update={"learning_rate": rate})
-    control = copy.deepcopy(unsplit).requires_grad_(True)
-    state = request.run / "control.safetensors"
-    train_unsplit(control, teacher, data, recipe, phase, request.seed + 1, state, report)
-    return control
 
 
 def _load_pretrained(backbone: Backbone, name: str) -> None:

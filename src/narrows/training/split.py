@@ -11,15 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from narrows.errors import ConfigError
 from narrows.models.backbones import Backbone
 from narrows.models.bottleneck import RateBottleneck
 from narrows.models.head import PatchHead
 from narrows.models.tail import build_tail
 from narrows.training.data import Photographs
-from narrows.training.loop import decayed_groups, fit
+from narrows.training.loop import Step, decayed_groups, fit
 from narrows.training.losses import Distillation, mixed, relative_error
-from narrows.training.recipe import Recipe
+from narrows.training.recipe import Recipe, SplitPhase
 from narrows.training.teacher import Teacher
 from narrows.training.unsplit import normalise
 
@@ -29,9 +28,10 @@ class SplitModel(nn.Module):
 
     def __init__(self, recipe: Recipe, labels: int):
         super().__init__()
+        self.labels = labels
         spec = recipe.head
         self.head = PatchHead(**spec.model_dump(), mean=recipe.mean, std=recipe.std)
-        self.bottleneck = RateBottleneck(spec.channels, recipe.rates)
+        self.bottleneck = RateBottleneck(spec.channels, recipe.split[0].rates)
         self.tail = build_tail(tail_config(recipe, labels))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,26 +63,42 @@ def train_split(
     run: Path,
     report: Callable[[str], None],
 ) -> SplitModel:
-    """Train a split network whose rest starts from the unsplit one.
-
-    Raises:
-        ConfigError: the batch cannot be shared equally among the operating points.
-    """
-    phase, weights = recipe.split, recipe.split_loss
-    if phase.batch % len(recipe.rates):
-        raise ConfigError(
-            f"split.batch is {phase.batch}, expected a multiple of the {len(recipe.rates)} rates"
-        )
+    """Train a split network whose rest starts from the unsplit one, phase after phase."""
     torch.manual_seed(seed + 1)
     model = SplitModel(recipe, len(data.labels))
     model.tail.rest.load_state_dict(unsplit.rest.state_dict())
     model.to(memory_format=torch.channels_last)
     unsplit.eval().requires_grad_(False)
-    rates = torch.tensor(recipe.rates)
-    distil = Distillation(teacher, unsplit.body_channels, weights)
+    distil = Distillation(teacher, unsplit.body_channels, recipe.split_loss)
+    reached = torch.zeros(len(recipe.split[0].rates))
+    for number, phase in enumerate(recipe.split, 1):
+        rates = torch.tensor(phase.rates)
+        step = _step(model, distil, unsplit, (reached, rates), phase.mixup, recipe)
+        reached = rates
+        both = nn.ModuleDict({"model": model, "distil": distil})
+        groups = [
+            *_groups(model, phase),
+            *decayed_groups(distil, phase.learning_rate, phase.weight_decay),
+        ]
+        state = run / f"split-{number}.safetensors"
+        fit(both, groups, step, data, phase, seed + number, state, report)
+    return model.eval()
+
+
+def _step(
+    model: SplitModel,
+    distil: Distillation,
+    unsplit: Backbone,
+    rates: tuple[Tensor, Tensor],
+    mixup: float,
+    recipe: Recipe,
+) -> Step:
+    """The loss of one batch in a phase whose rates rise from the first to the second."""
+    weights = recipe.split_loss
+    labels = model.labels
 
     def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
-        pixels, soft = mixed(pixels, targets, len(data.labels), phase.mixup)
+        pixels, soft = mixed(pixels, targets, labels, mixup)
         maps, bits, features = model(pixels)
         loss = distil(pixels, soft, model.tail.rest[1](maps.float()), maps)
         if weights.features:
@@ -90,19 +106,13 @@ def train_split(
                 features, _front(unsplit, pixels, recipe)
             )
         warm = min(1.0, share / weights.rate_warmup)
-        return loss + warm * (rates * bits).mean() / pixels[0, 0].numel()
+        now = rates[0] + warm * (rates[1] - rates[0])
+        return loss + (now * bits).mean() / pixels[0, 0].numel()
 
-    both = nn.ModuleDict({"model": model, "distil": distil})
-    groups = [
-        *_groups(model, recipe),
-        *decayed_groups(distil, phase.learning_rate, phase.weight_decay),
-    ]
-    fit(both, groups, step, data, phase, seed + 1, run / "split.safetensors", report)
-    return model.eval()
+    return step
 
 
-def _groups(model: SplitModel, recipe: Recipe) -> list[dict]:
-    phase = recipe.split
+def _groups(model: SplitModel, phase: SplitPhase) -> list[dict]:
     new = nn.ModuleList([model.head, model.tail.decoder])
     prior = [p for p in model.bottleneck.parameters() if p.requires_grad]
     return [

@@ -1,0 +1,16 @@
+"""The native extension's face; see native.cc."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Tables:
+    def __init__(
+        self, offsets: NDArray[np.int32], lengths: NDArray[np.int32], cdf: NDArray[np.uint16]
+    ) -> None: ...
+
+def encode(symbols: NDArray[np.int16], tables: Tables, lanes: int) -> tuple[bytes, int, int]: ...
+def decode_batch(
+    frames: list[tuple[bytes, int, int]], tables: Tables, out: NDArray[np.int16], threads: int
+) -> list[str | None]: ...
+def cost_bits(symbols: NDArray[np.int16], tables: Tables) -> float: ...
+def crc32c(data: bytes) -> int: ...
