@@ -63,13 +63,20 @@ def choose(data: Path | None, frames: int, scratch: Path) -> Choice:
 def _sampled(data: Path, part: str | None, frames: int, scratch: Path, described: str) -> Choice:
     """Copy an even sample of a set, so that every device reads a plain folder of its own share."""
     images = LabelledImages(data)
-    chosen = evenly(images.of_part(part), frames)
     folder = scratch / "photographs"
-    for index, entry in enumerate(chosen):
-        target = folder / entry.folder / f"{index:05d}{Path(entry.name).suffix}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(images.read(entry.name))
+    copy_entries(images, evenly(images.of_part(part), frames), folder)
     return Choice(folder, described, labelled=True)
+
+
+def copy_entries(images: LabelledImages, entries: Sequence[Entry], folder: Path) -> list[Path]:
+    """Write photographs as class folders, for devices that read plain files; their paths."""
+    paths = []
+    for index, entry in enumerate(entries):
+        path = folder / entry.folder / f"{index:05d}{Path(entry.name).suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(images.read(entry.name))
+        paths.append(path)
+    return paths
 
 
 def _imagenette(scratch: Path) -> Path | None:

@@ -77,7 +77,10 @@ def run_demo(options: Options, console: Console) -> dict[str, Any]:
         local = run_devices(scene.local(), scene.paths, count=1)
         reference = fig.answers(local)
         console.print(f"starting {options.replicas} replicas ({options.executor}) ...")
-        with serving(options) as server, _linked(server, options.link) as address:
+        with (
+            serving(options.bundle, options.executor, options.replicas) as server,
+            _linked(server, options.link) as address,
+        ):
             online = _online(scene, offline, reference, address, console)
     result = {
         "bundle": Manifest.load(options.bundle).name,
@@ -97,12 +100,16 @@ def run_demo(options: Options, console: Console) -> dict[str, Any]:
 
 
 def _scene(options: Options, folder: Path, scratch: Path) -> Scene:
-    manifest = Manifest.load(options.bundle)
-    shown = {f.lower(): name for f, name in zip(manifest.folders, manifest.labels, strict=True)}
-    shown |= {name.lower(): name for name in manifest.labels}
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     full = export_unsplit(options.bundle, scratch / "unsplit.onnx")
-    return Scene(options, paths, fig.true_labels(paths, shown), full)
+    truth = true_labels_of(Manifest.load(options.bundle), paths)
+    return Scene(options, paths, truth, full)
+
+
+def true_labels_of(manifest: Manifest, paths: list[Path]) -> dict[str, str]:
+    """Photograph -> label, by class folder, for the folders the bundle knows."""
+    shown = {f.lower(): name for f, name in zip(manifest.folders, manifest.labels, strict=True)}
+    return fig.true_labels(paths, shown | {name.lower(): name for name in manifest.labels})
 
 
 def _online(
@@ -160,19 +167,19 @@ def _slow_device(
 
 
 @contextmanager
-def serving(options: Options) -> Iterator[str]:
+def serving(bundle: Path, executor: str, replicas: int) -> Iterator[str]:
     """A server process; yields its address once it is ready."""
     command = [
         sys.executable,
         "-m",
         "narrows",
         "serve",
-        str(options.bundle),
+        str(bundle),
         "--json",
         "--port",
         "0",
     ]
-    command += ["--executor", options.executor, "--replicas", str(options.replicas)]
+    command += ["--executor", executor, "--replicas", str(replicas)]
     with _ready_process(command, "the server") as ready:
         yield ready["address"]
 

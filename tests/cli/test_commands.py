@@ -1,0 +1,70 @@
+"""The command line: it teaches, it is light, and its errors are one line."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ["demo", "edge", "serve", "evaluate", "train", "doctor", "bundle", "bench"]
+
+
+def narrows(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "narrows", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom narrows.cli import main\n"
+        "sys.argv = ['narrows', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'ray', 'onnxruntime', 'grpc'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(command in shown.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    assert narrows(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("bundle", "verify", "."), "manifest.json: expected a bundle's manifest"),
+        (("serve", "absent"), "expected a bundle's manifest"),
+        (("evaluate", "absent", "--data", "absent.tar"), "absent.tar: expected a folder or a tar"),
+        (("train", "absent.tar", "--out", "x", "--recipe", "absent"), "no recipe 'absent'"),
+        (("serve", ".", "--executor", "slurm"), "expected local or ray"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_code_2(arguments, said):
+    pytest.importorskip("torch", reason="needs the server extra")
+    done = narrows(*arguments)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("narrows: ")
+    assert said in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bundle_is_inspected_signed_and_verified(tiny_bundle, tmp_path):
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    assert json.loads(narrows("bundle", "inspect", str(bundle), "--json").stdout)["name"] == "tiny"
+    assert "tiny" in narrows("bundle", "inspect", str(bundle)).stdout
+    assert narrows("bundle", "sign", str(bundle), "--key", str(tmp_path / "key")).returncode == 0
+    key = ("--public-key", str(tmp_path / "key.pub"))
+    assert json.loads(narrows("bundle", "verify", str(bundle), *key, "--json").stdout)["ok"]
+    (bundle / "tables.safetensors").write_bytes(b"altered")
+    assert narrows("bundle", "verify", str(bundle)).returncode == 2
+
+
+def test_doctor_says_what_works():
+    done = narrows("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0
+    assert checks["onnxruntime"]["ok"]
+    assert narrows("doctor").stdout.startswith("ok")
