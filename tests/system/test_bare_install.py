@@ -1,0 +1,88 @@
+"""The bare install is the device: no torch, no ray, with and without a compiler."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+LIMIT_BYTES = 150 << 20
+
+
+def installed(folder: Path, **environment: str) -> Path:
+    """A fresh environment with `pip install .`; returns its interpreter."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    command = [python, "-m", "pip", "install", "--quiet", str(ROOT)]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode and "No matching distribution" in done.stderr:
+        pytest.skip("no package index in reach")
+    assert done.returncode == 0, done.stderr[-2000:]
+    return python
+
+
+def said(python: Path, code: str) -> str:
+    run = subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory) -> Path:
+    return installed(tmp_path_factory.mktemp("device") / "env")
+
+
+def test_it_holds_no_server_package_and_has_the_native_coder(device):
+    listed = subprocess.run(
+        [device, "-m", "pip", "list"], capture_output=True, text=True, check=True
+    )
+    names = {line.split()[0].lower() for line in listed.stdout.splitlines()}
+    assert not names & {"torch", "torchvision", "ray", "compressai", "flwr"}
+    assert said(device, "from narrows.kernels import BACKEND; print(BACKEND)") == "native"
+
+
+def test_with_onnx_runtime_loaded_it_stays_under_150_megabytes(device, tiny_bundle):
+    code = (
+        "import narrows.edge, psutil\n"
+        "from pathlib import Path\n"
+        "from narrows.codec.manifest import Manifest\n"
+        "from narrows.edge.encoder import load_feature_encoder\n"
+        "from PIL import Image\n"
+        f"bundle = Path({str(tiny_bundle)!r})\n"
+        "encoder = load_feature_encoder(bundle, Manifest.load(bundle))\n"
+        "encoder.encode(Image.new('RGB', (64, 48)), 0)\n"
+        "print(psutil.Process().memory_info().rss)"
+    )
+    assert int(said(device, code)) < LIMIT_BYTES
+
+
+def test_it_sends_frames_and_prints_its_memory_and_start_up(device, tiny_bundle, tmp_path):
+    pytest.importorskip("torch", reason="the server needs the server extra")
+    Image.new("RGB", (40, 32), "red").save(tmp_path / "red.png")
+    serve = [sys.executable, "-m", "narrows", "serve", str(tiny_bundle), "--port", "0", "--json"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        address = json.loads(server.stdout.readline())["address"]
+        edge = [device, "-m", "narrows", "edge", str(tmp_path), "--server", address, "--json"]
+        environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        done = subprocess.run(
+            edge, cwd="/", env=environment, capture_output=True, text=True, check=False
+        )
+        server.terminate()
+    assert done.returncode == 0, done.stderr
+    *records, last = map(json.loads, done.stdout.splitlines())
+    assert [r["status"] for r in records] == ["OK"]
+    assert last["summary"]["peak_memory_bytes"] < LIMIT_BYTES
+    assert last["summary"]["startup_ms"] > 0
+
+
+def test_without_a_compiler_the_reference_coder_is_installed(tmp_path):
+    python = installed(tmp_path / "env", CC="/bin/false", CXX="/bin/false")
+    assert said(python, "from narrows.kernels import BACKEND; print(BACKEND)") == "reference"
+    assert "python" in said(python, "import narrows.edge as e; print('python', e.__name__)")
