@@ -5,17 +5,20 @@ host listen on one port (SO_REUSEPORT), so that a killed one is taken over by it
 """
 
 import asyncio
+import logging
 import os
 import socket
 from dataclasses import replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from narrows.server.settings import ServerSettings
 
+log = logging.getLogger(__name__)
 NAME = "narrows-director"
+RETRY_SECONDS = 1.0
 
 
 class ReplicaActor:
@@ -72,7 +75,17 @@ class Director:
             try:
                 await actor.forever.remote()
             except RayActorError:
-                await self._start_one(index)
+                log.warning("replica %d died: starting another", index)
+                await self._replace(index)
+
+    async def _replace(self, index: int) -> None:
+        """Start a replica until one stays: a full disk or a missing file may be mended meanwhile."""
+        while True:
+            try:
+                return await self._start_one(index)
+            except (RayActorError, RayTaskError) as error:
+                log.error("replica %d does not start: %s", index, error)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 def _reserve(host: str, port: int) -> socket.socket:
