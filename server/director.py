@@ -79,7 +79,7 @@ class Director:
                 await self._replace(index)
 
     async def _replace(self, index: int) -> None:
-        """Start a replica until one stays: a full disk or a missing file may be mended meanwhile."""
+        """Start one until it stays: a full disk or a missing file may be mended meanwhile."""
         while True:
             try:
                 return await self._start_one(index)
