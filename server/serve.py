@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from narrows.server.settings import ServerSettings
@@ -43,7 +42,6 @@ def serve_ray(
     _connect(ray_address)
     try:
         cores = float(ray.cluster_resources().get("CPU", 1))
-        settings = replace(settings, threads=max(1, int(cores) // replicas))
         options = {"name": NAME, "num_cpus": 0, "max_concurrency": 1000}
         director: Any = ray.remote(Director).options(**options).remote()
         cpus = min(1.0, cores / replicas)

@@ -69,10 +69,9 @@ def equal_quality(curve: Sequence[dict[str, Any]], target: float, key: str) -> i
     return min(reaching) if reaching else max(curve, key=lambda row: row[key])["quality"]
 
 
-def recommended(
-    points: Sequence[dict[str, Any]], unsplit: float, key: str, margin: float = 0.03
-) -> int:
+def recommended(points: Sequence[dict[str, Any]], unsplit: float, margin: float = 0.03) -> int:
     """The cheapest point within `margin` of the unsplit network; the most accurate if none is."""
-    near = [p for p in points if p[key] >= unsplit - margin]
-    best = min(near, key=lambda p: p["packet_bytes"]) if near else max(points, key=lambda p: p[key])
-    return int(best["id"])
+    near = [p for p in points if p["accuracy"] >= unsplit - margin]
+    if near:
+        return int(min(near, key=lambda p: p["packet_bytes"])["id"])
+    return int(max(points, key=lambda p: p["accuracy"])["id"])

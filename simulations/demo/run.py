@@ -82,21 +82,21 @@ def run_demo(options: Options, console: Console) -> dict[str, Any]:
             _linked(server, options.link) as address,
         ):
             online = _online(scene, offline, reference, address, console)
-    result = {
-        "bundle": Manifest.load(options.bundle).name,
-        "photographs": choice.described,
-        "frames": offline["frames"],
-        "link": str(LinkSpec.parse(options.link)) if options.link else "loopback",
-        "unsplit_accuracy": offline["unsplit_accuracy"],
-        "device_only": fig.fleet_figures(local, scene.truth, reference),
-        **online,
-        "curves": {"jpeg": offline["jpeg"], "webp": offline["webp"]},
-    }
-    from narrows.simulations.demo.report import write_report
+        result = {
+            "bundle": Manifest.load(options.bundle).name,
+            "photographs": choice.described,
+            "frames": offline["frames"],
+            "link": str(LinkSpec.parse(options.link)) if options.link else "loopback",
+            "unsplit_accuracy": offline["unsplit_accuracy"],
+            "device_only": fig.fleet_figures(local, scene.truth, reference),
+            **online,
+            "curves": {"jpeg": offline["jpeg"], "webp": offline["webp"]},
+        }
+        from narrows.simulations.demo.report import write_report
 
-    write_report(options.report, result, images, entries, reference | online.pop("answers"))
-    result.pop("answers")
-    return result
+        answers = reference | result.pop("answers")
+        write_report(options.report, result, images, entries, answers)
+        return result
 
 
 def _scene(options: Options, folder: Path, scratch: Path) -> Scene:
@@ -117,7 +117,6 @@ def _online(
 ) -> dict[str, Any]:
     """Everything that crosses the wire: each point, the codecs at equal accuracy, a slow device."""
     key = "accuracy" if offline["unsplit_accuracy"] is not None else "agreement"
-    unsplit = offline["unsplit_accuracy"] if key == "accuracy" else 1.0
     rows: list[dict[str, Any]] = []
     answers: dict[str, str] = {}
     for point in offline["points"]:
@@ -125,7 +124,7 @@ def _online(
         fleet = run_devices(scene.device(address, "--point", str(point["id"])), scene.paths)
         rows.append({"id": point["id"]} | fig.fleet_figures(fleet, scene.truth, reference))
         answers = answers or fig.answers(fleet)  # the finest point's, for the report
-    chosen = fig.recommended(offline["points"], unsplit, key)
+    chosen = _recommended(Manifest.load(scene.options.bundle))
     target = next(p[key] for p in offline["points"] if p["id"] == chosen)
     uploads = {}
     for codec in ("jpeg", "webp"):
@@ -140,6 +139,12 @@ def _online(
         "slow_device": _slow_device(scene, address, chosen, uploads, reference, console),
         "answers": answers,
     }
+
+
+def _recommended(manifest: Manifest) -> int:
+    """By the bundle's own measurement: a demonstration's few photographs are too few to choose."""
+    points = [point.model_dump() for point in manifest.operating_points]
+    return fig.recommended(points, manifest.unsplit_accuracy)
 
 
 def _slow_device(

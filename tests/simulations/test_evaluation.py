@@ -92,8 +92,8 @@ def test_the_recommended_point_is_the_cheapest_near_the_unsplit_network():
         {"id": 1, "accuracy": 0.88, "packet_bytes": 500},
         {"id": 2, "accuracy": 0.80, "packet_bytes": 200},
     ]
-    assert fig.recommended(points, 0.9, "accuracy") == 1
-    assert fig.recommended(points, 0.99, "accuracy") == 0
+    assert fig.recommended(points, 0.9) == 1
+    assert fig.recommended(points, 0.99) == 0
     curve = [{"quality": q, "accuracy": a} for q, a in ((10, 0.7), (30, 0.9), (50, 0.85))]
     assert fig.equal_quality(curve, 0.8, "accuracy") == 30
     assert fig.equal_quality(curve, 0.95, "accuracy") == 30

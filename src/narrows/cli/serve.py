@@ -27,7 +27,7 @@ def serve(
     ] = 256,
     max_frame_bytes: Annotated[int, typer.Option(min=64, help="Largest packet or picture.")] = 1
     << 20,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a local replica.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each replica.")] = 2,
     drain_seconds: Annotated[
         float, typer.Option(help="Longest wait for accepted frames on SIGTERM.")
     ] = 10.0,
