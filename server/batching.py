@@ -22,13 +22,17 @@ class Batcher:
     """Holds accepted jobs and hands them to `run_batch` in a thread, group by group."""
 
     def __init__(
-        self, run_batch: Callable[[Sequence[Job]], list[Outcome]], max_batch: int, max_waiting: int
+        self,
+        run_batch: Callable[[Sequence[Job]], list[Outcome]],
+        max_batch: int,
+        max_waiting: int,
+        prepare_thread: Callable[[], None],
     ):
         self._run_batch = run_batch
         self._max_batch, self._max_waiting = max_batch, max_waiting
         self._waiting: deque[Job] = deque()
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tail")
+        self._thread = ThreadPoolExecutor(1, "tail", prepare_thread)
 
     def __len__(self) -> int:
         return len(self._waiting)

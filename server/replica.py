@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import grpc
 import torch
@@ -46,7 +47,11 @@ class Replica(inference_pb2_grpc.InferenceServicer):
     def __init__(self, settings: ServerSettings, registry: Registry):
         self._settings, self._registry = settings, registry
         self._batcher = Batcher(
-            TailWorker(settings.threads).run, settings.max_batch, settings.max_waiting
+            TailWorker(settings.threads).run,
+            settings.max_batch,
+            settings.max_waiting,
+            # OpenMP counts threads per calling thread, and Ray starts actors with one.
+            partial(torch.set_num_threads, settings.threads),
         )
         self._draining = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -61,7 +66,6 @@ class Replica(inference_pb2_grpc.InferenceServicer):
             BundleError: a bundle does not hold together.
             ConfigError: the address cannot be listened on.
         """
-        torch.set_num_threads(settings.threads)
         registry = await asyncio.to_thread(load_registry, settings.bundles)
         for bundle in registry.by_name.values():
             await asyncio.to_thread(warm_up, bundle)
