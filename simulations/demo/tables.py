@@ -37,18 +37,16 @@ def show_demo(
 
 def _points_table(result: dict[str, Any]) -> Table:
     key = judged_by(result)
-    names = ("sent", key, "packet B", "framing B", "JPEG, WebP B at equal accuracy")
-    table = Table(*names, "p50 ms", "p99 ms", "errors", "lost", title="from two devices at once")
+    names = ("sent", key, "bytes", "framing", "JPEG", "WebP", "p50 ms", "p99 ms", "errors", "lost")
+    table = Table(*names, title="from two devices; JPEG, WebP: bytes at equal accuracy")
     for row in result["points"]:
         table.add_row(
-            f"point {row['id']}", *_bytes(row, key), _equal(result, row, key), *_ends(row)
+            f"point {row['id']}", *_bytes(row, key), *_equal(result, row, key), *_ends(row)
         )
     for codec, row in result["uploads"].items():
-        table.add_row(f"{codec} q{row['quality']}", *_bytes(row, key), "", *_ends(row))
+        table.add_row(f"{codec} q{row['quality']}", *_bytes(row, key), "", "", *_ends(row))
     alone = result["device_only"]
-    table.add_row(
-        "nothing: whole network on the device", _percent(alone[key]), "-", "-", "", *_ends(alone)
-    )
+    table.add_row("alone", _percent(alone[key]), "-", "-", "", "", *_ends(alone))
     return table
 
 
@@ -70,17 +68,15 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _equal(result: dict[str, Any], row: dict[str, Any], key: str) -> str:
-    found = (
-        bytes_at_accuracy(result["curves"][codec], row[key], key) for codec in ("jpeg", "webp")
-    )
-    return ", ".join(
-        "never" if b is None else f"{b:,.0f} ({b / row['packet_bytes']:.1f}x)" for b in found
-    )
+def _equal(result: dict[str, Any], row: dict[str, Any], key: str) -> tuple[str, ...]:
+    """How many times our bytes each codec needs for the same accuracy."""
+    curves = (result["curves"][codec] for codec in ("jpeg", "webp"))
+    found = (bytes_at_accuracy(curve, row[key], key) for curve in curves)
+    return tuple("never" if b is None else f"{b / row['packet_bytes']:.1f}x" for b in found)
 
 
 def _stages_table(result: dict[str, Any]) -> Table:
-    table = Table("p50 ms", *STAGES, title="where the time goes")
+    table = Table("", *STAGES, title="where the time goes, p50 ms", padding=(0, 0))
     rows = {f"point {row['id']}": row for row in result["points"]} | result["uploads"]
     for name, row in rows.items():
         stages = row["latency_ms"]["stages"]
