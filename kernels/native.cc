@@ -84,7 +84,10 @@ double cost_of_frame(Array<int16_t, 3> symbols, const Tables& tables) {
 }
 
 uint32_t checksum(nb::bytes data) {
-  return crc32c(static_cast<const uint8_t*>(data.data()), data.size());
+  const auto* bytes = static_cast<const uint8_t*>(data.data());
+  const size_t size = data.size();
+  nb::gil_scoped_release unlocked;
+  return crc32c(bytes, size);
 }
 
 }  // namespace

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.kernels.coder import reference
-from narrows.kernels.coder.arrays import MAX_LANES, CorruptStream, EncodedPayload, TableArrays
+from narrows.kernels.coder.arrays import (
+    MAX_LANES,
+    CorruptStream,
+    EncodedPayload,
+    TableArrays,
+    check_frame,
+)
 
 try:
     from narrows.kernels import _native
@@ -28,11 +34,7 @@ def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int = 0) -> E
     Raises:
         ValueError: channels differ from the tables', or an impossible lane count.
     """
-    if symbols.ndim != 3 or len(symbols) != tables.channels or symbols.dtype != np.int16:
-        raise ValueError(
-            f"expected int16 symbols ({tables.channels}, height, width), "
-            f"got {symbols.dtype} {symbols.shape}"
-        )
+    check_frame(symbols, tables)
     lanes = lanes or lanes_for(cost_bits(symbols, tables) / 8)
     if lanes & (lanes - 1) or not 1 <= lanes <= MAX_LANES:
         raise ValueError(f"lanes must be a power of two from 1 to {MAX_LANES}, got {lanes}")
@@ -81,7 +83,12 @@ def decode_batch(
 
 
 def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
-    """The tables' ideal code length of int16 (C, H, W), escapes included, in bits."""
+    """The tables' ideal code length of int16 (C, H, W), escapes included, in bits.
+
+    Raises:
+        ValueError: channels differ from the tables'.
+    """
+    check_frame(symbols, tables)
     if _native is None:
         return reference.cost_bits(symbols, tables)
     return float(_native.cost_bits(np.ascontiguousarray(symbols), _prepared(tables)))

@@ -11,6 +11,7 @@ TOTAL = 1 << PRECISION
 LOWER = 1 << 16  # L: a lane's state lies in [L, 2^32) between symbols
 MAX_TAIL = 0xFFFF
 MAX_LANES = 64
+MAX_SYMBOLS = 1 << 13  # in one channel's table
 
 
 class CorruptStream(ValueError):
@@ -24,6 +25,9 @@ class TableArrays:
     offsets: int32 (C,), the smallest symbol in the table
     lengths: int32 (C,), symbols in the table, without the escape that follows them
     cdf: uint16, per channel lengths + 2 entries: 0, ..., start of the escape, 2^14
+
+    Raises:
+        ValueError: arrays that are not such tables. Coders rely on it and check nothing again.
     """
 
     offsets: NDArray[np.int32]
@@ -32,6 +36,10 @@ class TableArrays:
     prepared: dict[str, Any] = field(
         default_factory=dict, repr=False
     )  # an implementation's own form
+
+    def __post_init__(self) -> None:
+        _check_rows(self.offsets, self.lengths, self.cdf)
+        _check_cdf(self.lengths.astype(np.int64), self.cdf.astype(np.int64))
 
     @property
     def channels(self) -> int:
@@ -49,3 +57,49 @@ class EncodedPayload:
     payload: bytes
     lanes: int
     tail: int
+
+
+def check_frame(symbols: NDArray[np.int16], tables: TableArrays) -> None:
+    """Raises ValueError unless the symbols are int16 (the tables' channels, height, width)."""
+    if symbols.ndim != 3 or len(symbols) != tables.channels or symbols.dtype != np.int16:
+        raise ValueError(
+            f"expected int16 symbols ({tables.channels}, height, width), "
+            f"got {symbols.dtype} {symbols.shape}"
+        )
+
+
+def fault_of_sizes(payload_bytes: int, symbols: int, lanes: int, tail: int) -> str | None:
+    """Why no payload has these sizes, or None."""
+    fits = (
+        1 <= lanes <= MAX_LANES
+        and lanes & (lanes - 1) == 0
+        and 0 <= tail <= symbols
+        and not (lanes == 1 and tail)
+        and payload_bytes >= 4 * lanes
+        and payload_bytes % 2 == 0
+    )
+    if fits:
+        return None
+    return f"{payload_bytes} payload bytes do not fit {lanes} lanes and a tail of {tail}"
+
+
+def _check_rows(offsets: NDArray, lengths: NDArray, cdf: NDArray) -> None:
+    if offsets.dtype != np.int32 or lengths.dtype != np.int32 or cdf.dtype != np.uint16:
+        raise ValueError("expected int32 offsets and lengths and uint16 cdf")
+    if offsets.shape != lengths.shape or offsets.ndim != 1 or not len(offsets):
+        raise ValueError(f"{offsets.shape} offsets for {lengths.shape} lengths")
+    if (lengths < 1).any() or (lengths > MAX_SYMBOLS).any():
+        raise ValueError(f"a table of no symbol, or of more than {MAX_SYMBOLS}")
+    lasts = offsets.astype(np.int64) + lengths - 1
+    if (offsets < -0x8000).any() or (lasts > 0x7FFF).any():
+        raise ValueError("a table's symbols go beyond int16")
+
+
+def _check_cdf(lengths: NDArray[np.int64], cdf: NDArray[np.int64]) -> None:
+    ends = np.cumsum(lengths + 2)
+    if cdf.shape != (int(ends[-1]),):
+        raise ValueError(f"{cdf.shape} cdf entries, the lengths need {int(ends[-1])}")
+    rises = np.delete(np.diff(cdf), ends[:-1] - 1)  # not those from one channel to the next
+    firsts, lasts = cdf[np.concatenate([[0], ends[:-1]])], cdf[ends - 1]
+    if (firsts != 0).any() or (lasts != TOTAL).any() or (rises < 1).any():
+        raise ValueError(f"a cdf must rise from 0 to {TOTAL} by at least 1")

@@ -3,22 +3,35 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <memory>
+#include <numeric>
 #include <stdexcept>
 
 namespace narrows {
 namespace {
 
-constexpr uint32_t kBucketBits = 6;  // codepoints per entry of Channel::first: 64
+constexpr uint32_t kBucketBits = 4;        // codepoints per entry of Channel::first: 16
+constexpr uint32_t kReciprocalBits = 46;   // exact for every state < 2^32 and frequency < 2^14
+constexpr uint32_t kCostScale = 1u << 16;  // units of Channel::cost in a bit
+constexpr size_t kEscapeWords = 4;         // an escape is at most four steps
 
-// One encoding step. The state stays below 2^32: a frequency is at most 2^14 - 1.
-inline uint32_t push(uint32_t state, Interval symbol, std::vector<uint16_t>& words) {
-  const uint32_t frequency = symbol.frequency;
-  if (state >= frequency << (32 - kPrecision)) {
-    words.push_back(static_cast<uint16_t>(state));
-    state >>= 16;
-  }
-  return ((state / frequency) << kPrecision) + state % frequency + symbol.start;
+// floor(x / f) is x * reciprocal >> 46: the reciprocal is (2^46 + e) / f with 0 < e <= f, and x * e
+// < 2^46. The product fits 64 bits because x < f * 2^18 after renormalisation.
+inline Push make_push(Interval symbol) {
+  return {(uint64_t{1} << kReciprocalBits) / symbol.frequency + 1,
+          uint32_t{symbol.frequency} << (32 - kPrecision),
+          static_cast<uint16_t>(kTotal - symbol.frequency), symbol.start};
+}
+
+// One encoding step: x becomes (x / f) * 2^14 + x % f + start. `words` must have room for one more;
+// whether it is kept depends on the data, so the step has no branch to mispredict.
+inline uint32_t push(uint32_t state, const Push& symbol, uint16_t*& words) {
+  const uint32_t emits = state >= symbol.limit;
+  *words = static_cast<uint16_t>(state);
+  words += emits;
+  state >>= 16 * emits;
+  const auto quotient = static_cast<uint32_t>(state * symbol.reciprocal >> kReciprocalBits);
+  return state + quotient * symbol.rest + symbol.start;
 }
 
 // The inverse of push, before renormalisation.
@@ -51,29 +64,37 @@ inline Escape escape_of(int16_t symbol, const Channel& channel) {
   return {static_cast<uint32_t>(symbol - high + 1), false};
 }
 
-uint32_t push_escape(uint32_t state, Escape escape, std::vector<uint16_t>& words) {
-  const uint32_t bits = escape.bits();
-  const uint32_t mantissa = escape.distance - (1u << bits);
-  if (bits > 8) {
-    state = push(state, raw_bits(mantissa & 0xFF, 8), words);
-    state = push(state, raw_bits(mantissa >> 8, bits - 8), words);
-  } else if (bits > 0) {
-    state = push(state, raw_bits(mantissa, bits), words);
-  }
-  state = push(state, raw_bits(escape.below, 1), words);
-  return push(state, raw_bits(bits, 5), words);
+uint32_t push_bits(uint32_t state, uint32_t number, uint32_t width, uint16_t*& words) {
+  return width ? push(state, make_push(raw_bits(number, width)), words) : state;
 }
 
-Encoded pack(const uint32_t* states, int lanes, const std::vector<uint16_t>& words, size_t skipped,
+uint32_t push_escape(uint32_t state, Escape escape, uint16_t*& words) {
+  const uint32_t bits = escape.bits();
+  const uint32_t mantissa = escape.distance - (1u << bits);
+  if (bits > 8) state = push_bits(state, mantissa & 0xFF, 8, words);
+  state = bits > 8 ? push_bits(state, mantissa >> 8, bits - 8, words)
+                   : push_bits(state, mantissa, bits, words);
+  state = push_bits(state, escape.below, 1, words);
+  return push_bits(state, bits, 5, words);
+}
+
+size_t count_escapes(const int16_t* row, size_t area, const Channel& channel) {
+  size_t found = 0;
+  for (size_t i = 0; i < area; ++i) found += entry_of(row[i], channel) == channel.length;
+  return found;
+}
+
+// States, then the words [begin, end) in reverse: the order the decoder reads them.
+Encoded pack(const uint32_t* states, int lanes, const uint16_t* begin, const uint16_t* end,
              size_t tail) {
-  Encoded out{std::vector<uint8_t>(4 * lanes + 2 * (words.size() - skipped)), lanes,
-              static_cast<int>(tail)};
+  Encoded out{std::vector<uint8_t>(4 * lanes + 2 * (end - begin)), lanes, static_cast<int>(tail)};
   uint8_t* to = out.payload.data();
   for (int lane = 0; lane < lanes; ++lane)
     for (int shift = 0; shift < 32; shift += 8) *to++ = static_cast<uint8_t>(states[lane] >> shift);
-  for (size_t i = words.size(); i > skipped; --i) {
-    *to++ = static_cast<uint8_t>(words[i - 1]);
-    *to++ = static_cast<uint8_t>(words[i - 1] >> 8);
+  while (end > begin) {
+    const uint16_t word = *--end;
+    *to++ = static_cast<uint8_t>(word);
+    *to++ = static_cast<uint8_t>(word >> 8);
   }
   return out;
 }
@@ -202,16 +223,18 @@ class Decoder {
 };
 
 Channel make_channel(int32_t offset, int32_t length, const uint16_t* cdf) {
-  Channel channel{offset, length, {}, std::vector<uint16_t>(kTotal >> kBucketBits), {}};
+  if (offset < INT16_MIN || offset + length - 1 > INT16_MAX)
+    throw std::invalid_argument("a table's symbols must lie within int16");
   if (cdf[0] != 0 || cdf[length + 1] != kTotal)
     throw std::invalid_argument("a cdf must run from 0 to 2^14");
+  Channel channel{offset, length, {}, {}, std::vector<uint16_t>(kTotal >> kBucketBits), {}};
   for (int32_t entry = 0; entry <= length; ++entry) {
     if (cdf[entry + 1] <= cdf[entry]) throw std::invalid_argument("a cdf must rise by at least 1");
-    const uint16_t frequency = cdf[entry + 1] - cdf[entry];
-    if (frequency == kTotal)
-      throw std::invalid_argument("a table needs a symbol beside its escape");
-    channel.intervals.push_back({frequency, cdf[entry]});
-    channel.bits.push_back(kPrecision - std::log2(static_cast<float>(frequency)));
+    const Interval interval{static_cast<uint16_t>(cdf[entry + 1] - cdf[entry]), cdf[entry]};
+    channel.intervals.push_back(interval);
+    channel.pushes.push_back(make_push(interval));
+    const double bits = kPrecision - std::log2(static_cast<double>(interval.frequency));
+    channel.cost.push_back(static_cast<uint32_t>(std::lround(bits * kCostScale)));
     const uint32_t bucket = (cdf[entry] + (1u << kBucketBits) - 1) >> kBucketBits;
     for (uint32_t b = bucket; b << kBucketBits < cdf[entry + 1]; ++b) channel.first[b] = entry;
   }
@@ -224,7 +247,8 @@ Tables::Tables(const int32_t* offsets, const int32_t* lengths, size_t channels, 
                size_t entries) {
   size_t used = 0;
   for (size_t c = 0; c < channels; ++c) {
-    if (lengths[c] < 0 || lengths[c] >= int32_t{kTotal} || used + lengths[c] + 2 > entries)
+    if (lengths[c] < 1) throw std::invalid_argument("a table needs a symbol beside its escape");
+    if (lengths[c] >= int32_t{kTotal} || used + lengths[c] + 2 > entries)
       throw std::invalid_argument("the lengths do not fit the cdf");
     channels_.push_back(make_channel(offsets[c], lengths[c], cdf + used));
     used += lengths[c] + 2;
@@ -235,12 +259,19 @@ Tables::Tables(const int32_t* offsets, const int32_t* lengths, size_t channels, 
 Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int lanes) {
   const std::vector<Channel>& channels = tables.channels();
   const size_t total = channels.size() * area;
+  std::vector<size_t> escapes(channels.size());
+  for (size_t c = 0; c < channels.size(); ++c)
+    escapes[c] = count_escapes(symbols + c * area, area, channels[c]);
+
+  // Room for a word a step, and one written but not kept.
+  const size_t escaped = std::accumulate(escapes.begin(), escapes.end(), size_t{0});
+  const auto buffer =
+      std::make_unique_for_overwrite<uint16_t[]>(total + kEscapeWords * escaped + 1);
+  uint16_t* words = buffer.get();
   uint32_t states[kMaxLanes] = {1};
-  std::vector<uint16_t> words;
-  words.reserve(total / 16 + 64);
 
   for (size_t c = channels.size(); c-- > 0;)
-    for (size_t i = area; i-- > 0;)
+    for (size_t i = area; escapes[c] && i-- > 0;)
       if (entry_of(symbols[c * area + i], channels[c]) == channels[c].length)
         states[0] = push_escape(states[0], escape_of(symbols[c * area + i], channels[c]), words);
 
@@ -248,24 +279,25 @@ Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int la
   // lane.
   size_t rest = total;
   const size_t parked = lanes - 1;
-  while (rest && (lanes == 1 || words.size() < parked)) {
+  while (rest && (lanes == 1 || static_cast<size_t>(words - buffer.get()) < parked)) {
     if (lanes > 1 && total - rest == kMaxTail) return encode(symbols, area, tables, 1);
     --rest;
     const Channel& channel = channels[rest / area];
-    states[0] = push(states[0], channel.intervals[entry_of(symbols[rest], channel)], words);
+    states[0] = push(states[0], channel.pushes[entry_of(symbols[rest], channel)], words);
   }
-  if (lanes == 1 || words.size() < parked) return pack(states, 1, words, 0, 0);
+  if (lanes == 1 || static_cast<size_t>(words - buffer.get()) < parked)
+    return pack(states, 1, buffer.get(), words, 0);
 
-  for (size_t lane = 1; lane <= parked; ++lane) states[lane] = kLower + words[lane - 1];
+  for (size_t lane = 1; lane <= parked; ++lane) states[lane] = kLower + buffer[lane - 1];
   for (size_t c = area ? (rest + area - 1) / area : 0; c-- > 0;) {
     const Channel& channel = channels[c];
     const int16_t* row = symbols + c * area;
     for (size_t i = std::min(area, rest - c * area); i-- > 0;) {
       uint32_t& state = states[i & parked];  // lanes are a power of two
-      state = push(state, channel.intervals[entry_of(row[i], channel)], words);
+      state = push(state, channel.pushes[entry_of(row[i], channel)], words);
     }
   }
-  return pack(states, lanes, words, parked, total - rest);
+  return pack(states, lanes, buffer.get() + parked, words, total - rest);
 }
 
 std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables,
@@ -281,16 +313,17 @@ std::string decode(const uint8_t* payload, size_t size, size_t area, const Table
 }
 
 double cost_bits(const int16_t* symbols, size_t area, const Tables& tables) {
-  double bits = 0;
+  uint64_t cost = 0;
   for (const Channel& channel : tables.channels()) {
     for (size_t i = 0; i < area; ++i) {
       const int32_t entry = entry_of(symbols[i], channel);
-      bits += channel.bits[entry];
-      if (entry == channel.length) bits += 6 + escape_of(symbols[i], channel).bits();
+      cost += channel.cost[entry];
+      if (entry == channel.length)
+        cost += uint64_t{6 + escape_of(symbols[i], channel).bits()} * kCostScale;
     }
     symbols += area;
   }
-  return bits;
+  return static_cast<double>(cost) / kCostScale;
 }
 
 }  // namespace narrows

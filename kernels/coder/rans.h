@@ -23,18 +23,30 @@ struct Interval {
   uint16_t start;
 };
 
-// A channel's table: `intervals` in symbol order, the escape last.
+// An interval as the encoder wants it: dividing is multiplying by `reciprocal` and dropping 46
+// bits.
+struct Push {
+  uint64_t reciprocal;
+  uint32_t limit;  // a state from here on emits a word first
+  uint16_t rest;   // 2^14 - frequency
+  uint16_t start;
+};
+
+// A channel's table in symbol order, the escape last.
 struct Channel {
   int32_t offset;  // the smallest symbol
   int32_t length;  // symbols without the escape
   std::vector<Interval> intervals;
-  std::vector<uint16_t> first;  // per 64 codepoints: the symbol that holds the first of them
-  std::vector<float> bits;      // ideal code length of each entry
+  std::vector<Push> pushes;
+  std::vector<uint16_t> first;  // per 16 codepoints: the symbol that holds the first of them
+  std::vector<uint32_t> cost;   // ideal code length of each entry, in 2^-16 bits
 };
 
 class Tables {
  public:
-  // Throws std::invalid_argument unless every cdf rises from 0 to 2^14 by at least 1.
+  // Throws std::invalid_argument unless every cdf rises from 0 to 2^14 by at least 1, holds a
+  // symbol beside the escape, and stays within int16: encode and decode rely on it for their
+  // bounds.
   Tables(const int32_t* offsets, const int32_t* lengths, size_t channels, const uint16_t* cdf,
          size_t entries);
 
@@ -60,7 +72,7 @@ Encoded encode(const int16_t* symbols, size_t area, const Tables& tables, int la
 std::string decode(const uint8_t* payload, size_t size, size_t area, const Tables& tables,
                    int lanes, int tail, int16_t* symbols);
 
-// Ideal code length in bits, escapes included.
+// Ideal code length in bits, escapes included. A sum of integers: the same on every machine.
 double cost_bits(const int16_t* symbols, size_t area, const Tables& tables);
 
 }  // namespace narrows

@@ -4,6 +4,7 @@ Range asymmetric numeral systems (Duda, arXiv:1311.2540) with interleaved states
 arXiv:1402.3392). Order, lanes, tail and parked words are in docs/bitstream.md.
 """
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -18,8 +19,10 @@ from narrows.kernels.coder.arrays import (
     CorruptStream,
     EncodedPayload,
     TableArrays,
+    fault_of_sizes,
 )
 
+COST_SCALE = 1 << 16
 Interval = tuple[int, int]  # frequency and start, out of TOTAL
 
 
@@ -72,10 +75,8 @@ def decode(
 ) -> NDArray[np.int16]:
     """Payload -> int16 (C, height, width). Raises CorruptStream."""
     area, total = height * width, tables.channels * height * width
-    if len(payload) < 4 * lanes or len(payload) % 2 or tail > total or (lanes == 1 and tail):
-        raise CorruptStream(
-            f"{len(payload)} payload bytes do not fit {lanes} lanes and a tail of {tail}"
-        )
+    if fault := fault_of_sizes(len(payload), total, lanes, tail):
+        raise CorruptStream(fault)
     states = np.frombuffer(payload, "<u4", lanes).tolist()
     stream = iter(np.frombuffer(payload, "<u2", offset=4 * lanes).tolist())
     if lanes > 1 and min(states) < LOWER:
@@ -104,16 +105,17 @@ def decode(
 
 def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
     """The tables' ideal code length of int16 (C, H, W), escapes included, in bits."""
-    bits = 0.0
+    cost = 0  # in 2^-16 bits: a sum of integers is the same in any order
     for channel, row in enumerate(symbols.reshape(len(symbols), -1)):
         values, counts = np.unique(row, return_counts=True)
         intervals = _intervals(tables, channel)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             frequency, _ = _interval(intervals, value, tables, channel)
-            bits += count * (PRECISION - float(np.log2(frequency)))
+            cost += count * round((PRECISION - math.log2(frequency)) * COST_SCALE)
             if not 0 <= value - int(tables.offsets[channel]) < int(tables.lengths[channel]):
-                bits += count * sum(width for width, _ in _escape_fields(value, tables, channel))
-    return bits
+                fields = _escape_fields(value, tables, channel)
+                cost += count * COST_SCALE * sum(width for width, _ in fields)
+    return cost / COST_SCALE
 
 
 def crc32c(data: bytes) -> int:

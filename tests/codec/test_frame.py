@@ -3,11 +3,12 @@ import pytest
 from coding import laplace_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from narrows.codec import bitstream
-from narrows.codec.frame import FrameCodec, PointCoding
+from narrows.codec.frame import FrameCodec, PointCoding, load
 from narrows.codec.quantizer import dequantise, quantise
-from narrows.errors import CorruptPayload, PacketError, ShapeError
+from narrows.errors import BundleError, CorruptPayload, PacketError, ShapeError
 from narrows.kernels.coder import EncodedPayload, crc32c
 
 CHANNELS = 5
@@ -103,6 +104,46 @@ def test_flips_under_a_right_checksum_give_an_error_or_the_right_shape():
         bad[18:22] = crc32c(bytes(bad[:18] + bad[22:])).to_bytes(4, "little")
         (found,) = c.decode([bitstream.parse(bytes(bad))])
         assert isinstance(found, CorruptPayload) or found.shape == (CHANNELS, 7, 9)
+
+
+def saved(**changes) -> dict[str, np.ndarray]:
+    """The tensors of a file with one point, some of them replaced."""
+    ones = np.ones((1, CHANNELS), np.float32)
+    tables = laplace_tables([1.0] * CHANNELS).to_arrays("p0.")
+    return {"gain": ones, "inverse_gain": ones, "median": ones * 0, **tables} | changes
+
+
+def test_tables_are_read_from_their_file(tmp_path):
+    save_file(saved(), tmp_path / "tables.safetensors")
+    loaded = load(tmp_path / "tables.safetensors", b"\1\2\3\4", (16, 16))
+    (received,) = loaded.decode([bitstream.parse(loaded.encode(latent(), 0))])
+    assert np.array_equal(received, np.rint(latent()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gain": np.ones(CHANNELS, np.float32)}, "expected a float32 tensor gain"),
+        ({"median": np.ones((1, CHANNELS), np.float64)}, "expected a float32 tensor median"),
+        ({"median": np.ones((2, CHANNELS), np.float32)}, r"median \(2, 5\)"),
+        ({"gain": np.full((1, CHANNELS), np.nan, np.float32)}, "gain holds numbers"),
+        ({"p0.offsets": np.full(CHANNELS, 32767, np.int32)}, "p0.: a table's symbols go beyond"),
+        (laplace_tables([1.0]).to_arrays("p0."), "gains for"),
+    ],
+)
+def test_a_file_that_does_not_hold_together_is_named(tmp_path, changes, said):
+    path = tmp_path / "tables.safetensors"
+    save_file(saved(**changes), path)
+    with pytest.raises(BundleError, match=f"{path}.*{said}"):
+        load(path, b"\1\2\3\4", (16, 16))
+
+
+def test_a_file_without_points_is_refused(tmp_path):
+    path = tmp_path / "tables.safetensors"
+    none = {n: np.ones((0, CHANNELS), np.float32) for n in ("gain", "inverse_gain", "median")}
+    save_file(none, path)
+    with pytest.raises(BundleError, match="not empty"):
+        load(path, b"\1\2\3\4", (16, 16))
 
 
 def test_quantising_rounds_about_the_median_and_clips_to_int16():

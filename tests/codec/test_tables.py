@@ -55,7 +55,10 @@ def test_a_pmf_without_sense_is_refused(bad):
         ({"cdf": np.array([1, 5, 9, 16384], np.uint16)}, "must rise from 0"),
         ({"cdf": np.array([0, 5, 16384], np.uint16)}, "the lengths need 4"),
         ({"lengths": np.array([-1], np.int32)}, "more than"),
+        ({"lengths": np.array([0], np.int32)}, "a table of no symbol"),
         ({"offsets": np.array([70000], np.int32)}, "beyond int16"),
+        ({"offsets": np.array([32767], np.int32)}, "beyond int16"),
+        ({"offsets": np.array([-(2**31)], np.int32)}, "beyond int16"),
         ({"offsets": np.array([0, 1], np.int32)}, "offsets for"),
         ({"cdf": np.array([0, 5, 9, 16384], np.int32)}, "expected int32 offsets"),
     ],
@@ -69,6 +72,11 @@ def test_tables_that_do_not_hold_together_are_named(change, said):
     CodingTables.from_arrays(arrays)
     with pytest.raises(BundleError, match=said):
         CodingTables.from_arrays(arrays | change)
+
+
+def test_a_pmf_beyond_int16_is_refused():
+    with pytest.raises(ValueError, match="beyond int16"):
+        CodingTables.from_pmfs([np.ones(10)], [32765])
 
 
 def test_a_missing_tensor_is_named():

@@ -119,6 +119,10 @@ def load(path: Path, digest_prefix: bytes, max_latent: tuple[int, int]) -> Frame
     for name in ("gain", "inverse_gain", "median"):
         if name not in arrays or arrays[name].ndim != 2 or arrays[name].dtype != np.float32:
             raise BundleError(f"{path}: expected a float32 tensor {name} (points, channels)")
+        if not arrays[name].size or arrays[name].shape != arrays["gain"].shape:
+            raise BundleError(f"{path}: {name} {arrays[name].shape}: expected gain's, not empty")
+        if not np.isfinite(arrays[name]).all():
+            raise BundleError(f"{path}: {name} holds numbers that are not finite")
     gains = (arrays["gain"], arrays["inverse_gain"], arrays["median"])
     points = [_point(path, arrays, i, *rows) for i, rows in enumerate(zip(*gains, strict=True))]
     return FrameCodec(digest_prefix, points, max_latent)
@@ -127,7 +131,10 @@ def load(path: Path, digest_prefix: bytes, max_latent: tuple[int, int]) -> Frame
 def _point(
     path: Path, arrays: dict[str, NDArray], index: int, *rows: NDArray[np.float32]
 ) -> PointCoding:
-    tables = CodingTables.from_arrays(arrays, f"p{index}.")
+    try:
+        tables = CodingTables.from_arrays(arrays, f"p{index}.")
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from None
     if any(row.shape != (tables.channels,) for row in rows):
         raise BundleError(
             f"{path}: point {index}: gains for {rows[0].shape}, tables for {tables.channels}"

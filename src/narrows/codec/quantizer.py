@@ -10,8 +10,10 @@ def quantise(
     latent: NDArray[np.float32], gain: NDArray[np.float32], median: NDArray[np.float32]
 ) -> NDArray[np.int16]:
     """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), clipped to int16."""
-    scaled = latent * gain[:, None, None] - median[:, None, None]
-    symbols: NDArray[np.int16] = np.clip(np.rint(scaled), -LIMIT, LIMIT).astype(np.int16)
+    scaled = latent * gain[:, None, None]
+    scaled -= median[:, None, None]
+    np.rint(scaled, out=scaled)
+    symbols: NDArray[np.int16] = np.clip(scaled, -LIMIT, LIMIT, out=scaled).astype(np.int16)
     return symbols
 
 

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from narrows.errors import BundleError
 from narrows.kernels.coder import TableArrays
 from narrows.kernels.coder import cost_bits as kernel_cost_bits
-from narrows.kernels.coder.arrays import PRECISION, TOTAL
-
-MAX_SYMBOLS = 1 << 13  # in one channel's table
+from narrows.kernels.coder.arrays import MAX_SYMBOLS, PRECISION, TOTAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,8 @@ class CodingTables:
         they would take from the others. The same input gives the same table on every machine.
 
         Raises:
-            ValueError: an empty pmf, or values that are negative or not finite.
+            ValueError: an empty pmf, values that are negative or not finite, or symbols that are
+                worth keeping beyond int16.
         """
         cut = [
             _truncated(np.asarray(pmf, np.float64), int(o))
@@ -65,8 +64,12 @@ class CodingTables:
             offsets, lengths, cdf = (arrays[prefix + n] for n in ("offsets", "lengths", "cdf"))
         except KeyError as error:
             raise BundleError(f"tables: no tensor {error}: export the bundle again") from None
-        _check(prefix, offsets, lengths, cdf)
-        return cls(TableArrays(offsets, lengths, cdf))
+        try:
+            return cls(TableArrays(offsets, lengths, cdf))
+        except ValueError as error:
+            raise BundleError(
+                f"tables: {prefix or '-'}: {error}: export the bundle again"
+            ) from None
 
 
 def _truncated(pmf: NDArray[np.float64], offset: int) -> tuple[NDArray[np.float64], int]:
@@ -133,25 +136,3 @@ def _integers(mass: NDArray[np.float64]) -> NDArray[np.int64]:
         chosen = np.argsort(price, kind="stable")[:count]
         frequencies[chosen[np.isfinite(price[chosen])]] += step
     return frequencies
-
-
-def _check(prefix: str, offsets: NDArray, lengths: NDArray, cdf: NDArray) -> None:
-    name = prefix or "tables"
-    if offsets.dtype != np.int32 or lengths.dtype != np.int32 or cdf.dtype != np.uint16:
-        raise BundleError(f"{name}: expected int32 offsets and lengths and uint16 cdf")
-    if offsets.shape != lengths.shape or offsets.ndim != 1 or not len(offsets):
-        raise BundleError(f"{name}: {offsets.shape} offsets for {lengths.shape} lengths")
-    if (
-        (lengths < 0).any()
-        or (lengths > MAX_SYMBOLS).any()
-        or (np.abs(offsets.astype(np.int64)) > 0x8000).any()
-    ):
-        raise BundleError(f"{name}: a table of more than {MAX_SYMBOLS} symbols, or beyond int16")
-    ends = np.cumsum(lengths.astype(np.int64) + 2)
-    if cdf.shape != (int(ends[-1]),):
-        raise BundleError(f"{name}: {cdf.shape} cdf entries, the lengths need {int(ends[-1])}")
-    rises = np.diff(cdf.astype(np.int64))
-    rises = np.delete(rises, ends[:-1] - 1)  # between channels
-    firsts, lasts = cdf[np.concatenate([[0], ends[:-1]])], cdf[ends - 1]
-    if (firsts != 0).any() or (lasts != TOTAL).any() or (rises < 1).any():
-        raise BundleError(f"{name}: a cdf must rise from 0 to {TOTAL} by at least 1")
