@@ -10,7 +10,7 @@ DATA ?=
 venv: $(READY)
 
 # One environment for all: the server, training where CompressAI builds, and the tools.
-$(READY): pyproject.toml CMakeLists.txt requirements.lock $(wildcard kernels/*.cc kernels/*/*.cc kernels/*/*.h)
+$(READY): pyproject.toml CMakeLists.txt requirements.lock $(wildcard kernels/*.* kernels/*/*.*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -r requirements.lock

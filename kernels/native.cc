@@ -12,6 +12,7 @@
 
 #include "coder/crc32c.h"
 #include "coder/rans.h"
+#include "isa.h"
 
 namespace nb = nanobind;
 using namespace narrows;
@@ -103,5 +104,6 @@ NB_MODULE(_native, m) {
   m.def("decode_batch", &decode_frames, nb::arg("frames"), nb::arg("tables"), nb::arg("out"),
         nb::arg("threads"));
   m.def("cost_bits", &cost_of_frame, nb::arg("symbols"), nb::arg("tables"));
+  m.def("isa", [] { return std::string(name_of(isa())); });
   m.def("crc32c", &checksum, nb::arg("data"));
 }
