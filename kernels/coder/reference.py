@@ -147,9 +147,9 @@ def cost_bits(symbols: NDArray[np.int16], counts: NDArray[np.uint64], tables: Ta
 
 def _lanes_for(symbols: NDArray[np.int16], counts: NDArray[np.uint64], tables: TableArrays) -> int:
     """By the size to come: each lane costs a byte and lets kernels go faster. A large frame's is
-    estimated from every eighth symbol, the last first."""
+    estimated from every 16th symbol, the last first."""
     intervals = [_intervals(tables, c) for c in range(tables.channels)]
-    step = 1 if len(symbols) < SAMPLE_FROM else 8
+    step = 1 if len(symbols) < SAMPLE_FROM else 16
     scan = zip(_places(counts)[::-step], symbols[::-1][::step].tolist(), strict=True)
     cost = sum(_entry_cost(_interval(intervals[c], v, tables, c)) for (c, _), v in scan)
     payload_bytes = cost * step / COST_SCALE / 8

@@ -101,10 +101,10 @@ void entries_of_latent(const float* latent, size_t count, Quantiser quantiser,
 
 // ---- encoding
 
-// One step of sixteen lanes, those in `active`.
+// One step of sixteen lanes.
 template <typename T>
 inline Vector push16(Vector state, Vector index, const T& intervals, const T& multipliers,
-                     __mmask16 active, uint16_t*& words) {
+                     uint16_t*& words) {
   const Vector interval = intervals[index], packed = multipliers[index];
   const Vector limit = _mm512_and_si512(interval, set1(0xFFFC0000));
   const Vector start = _mm512_and_si512(_mm512_srli_epi32(interval, 4), set1(kTotal - 1));
@@ -113,7 +113,7 @@ inline Vector push16(Vector state, Vector index, const T& intervals, const T& mu
   const Vector increment = _mm512_srli_epi32(packed, 31);
   const Vector multiplier = _mm512_or_si512(packed, set1(0x80000000));
 
-  __mmask16 emits = _mm512_mask_cmpge_epu32_mask(active, state, limit);
+  __mmask16 emits = _mm512_cmpge_epu32_mask(state, limit);
   asm("" : "+Yk"(emits));  // not in k0, from where it would be moved before every use
   const __m256i low = _mm512_cvtepi32_epi16(state);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(words), _mm256_maskz_compress_epi16(emits, low));
@@ -127,30 +127,21 @@ inline Vector push16(Vector state, Vector index, const T& intervals, const T& mu
   return _mm512_add_epi32(_mm512_add_epi32(state, start), _mm512_mullo_epi32(quotient, rest));
 }
 
-// 8 lanes are half a vector.
 template <int Lanes, int Registers>
 uint16_t* encode_groups(const uint16_t* entries, size_t count, const Channel& channel,
                         uint32_t* states, uint16_t* words) {
-  constexpr int kVectors = Lanes < 16 ? 1 : Lanes / 16;
-  constexpr __mmask16 kActive = Lanes < 16 ? (1 << Lanes) - 1 : 0xFFFF;
+  constexpr int kVectors = Lanes / 16;
   const Table<Registers> intervals(channel.push_intervals.data());
   const Table<Registers> multipliers(channel.push_multipliers.data());
   Vector state[kVectors];
-  for (int v = 0; v < kVectors; ++v)
-    state[v] = _mm512_maskz_loadu_epi32(kActive, states + kWidth * v);
+  for (int v = 0; v < kVectors; ++v) state[v] = _mm512_loadu_si512(states + kWidth * v);
   for (size_t k = 0; k < count; k += Lanes)
     for (int v = 0; v < kVectors; ++v) {
-      // A half-empty vector reads entries of the next group, or the slack: any index is in a table.
-      const __m256i narrow =
-          Lanes < 16
-              ? _mm256_zextsi128_si256(
-                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(entries + k)))
-              : _mm256_loadu_si256(reinterpret_cast<const __m256i*>(entries + k + kWidth * v));
-      state[v] =
-          push16(state[v], _mm512_cvtepu16_epi32(narrow), intervals, multipliers, kActive, words);
+      const auto* narrow = reinterpret_cast<const __m256i*>(entries + k + kWidth * v);
+      state[v] = push16(state[v], _mm512_cvtepu16_epi32(_mm256_loadu_si256(narrow)), intervals,
+                        multipliers, words);
     }
-  for (int v = 0; v < kVectors; ++v)
-    _mm512_mask_storeu_epi32(states + kWidth * v, kActive, state[v]);
+  for (int v = 0; v < kVectors; ++v) _mm512_storeu_si512(states + kWidth * v, state[v]);
   return words;
 }
 
@@ -171,8 +162,6 @@ uint16_t* encode_lanes_of(const uint16_t* entries, size_t count, const Channel& 
 uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, int lanes,
                  uint32_t* states, uint16_t* words) {
   switch (lanes) {
-    case 8:
-      return encode_lanes_of<8>(entries, count, channel, states, words);
     case 16:
       return encode_lanes_of<16>(entries, count, channel, states, words);
     case 32:
@@ -180,7 +169,7 @@ uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, 
     case 64:
       return encode_lanes_of<64>(entries, count, channel, states, words);
     default:
-      return encode_scalar(entries, count, channel, lanes, states, words);
+      return kAvx2Rows.encode(entries, count, channel, lanes, states, words);
   }
 }
 
