@@ -5,6 +5,7 @@
 #include <string>
 
 #include "coder/bind.h"
+#include "head/bind.h"
 #include "isa.h"
 
 NB_MODULE(_native, m) {
@@ -16,4 +17,5 @@ NB_MODULE(_native, m) {
     return names;
   });
   narrows::bind_coder(m);
+  narrows::bind_head(m);
 }
