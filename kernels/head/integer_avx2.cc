@@ -30,7 +30,8 @@ inline Weights weights_at(const int8_t* from) {
 inline Inputs inputs_at(const uint8_t* from) {
   int32_t four;
   std::memcpy(&four, from, 4);
-  return {_mm256_set1_epi32(four & 0x00FF00FF), _mm256_set1_epi32(four >> 8 & 0x00FF00FF)};
+  const __m256i fours = _mm256_set1_epi32(four);
+  return {_mm256_and_si256(fours, _mm256_set1_epi16(0xFF)), _mm256_srli_epi16(fours, 8)};
 }
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
   sums = _mm256_add_epi32(sums, _mm256_madd_epi16(inputs.even, weights.even));

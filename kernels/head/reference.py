@@ -18,19 +18,23 @@ Rows = NDArray[np.float32]  # (height, width, channels)
 
 def run(plan: Plan, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 RGB (height, width, 3) -> float32 latent (channels, h, w)."""
-    values: list[Rows] = []
-    for index, stage in enumerate(plan.stages):
+    return np.ascontiguousarray(values(plan, picture)[-1].transpose(2, 0, 1))
+
+
+def values(plan: Plan, picture: NDArray[np.uint8]) -> list[Rows]:
+    """Every stage's value of a picture."""
+    found: list[Rows] = []
+    for stage in plan.stages:
         if plan.integer:
-            value = _convolve_integers(plan, stage, picture, values)
+            value = _convolve_integers(plan, stage, picture, found)
         else:
-            value = _convolve_floats(plan, stage, picture, values)
+            value = _convolve_floats(plan, stage, picture, found)
         if stage.combination == "add":
-            value = values[stage.source] + value
+            value = found[stage.source] + value
         elif stage.combination == "divide":
-            value = values[stage.source] / value
-        values.append(FUNCTIONS[stage.after](value))
-        _forget(plan, values, index)
-    return np.ascontiguousarray(values[-1].transpose(2, 0, 1))
+            value = found[stage.source] / value
+        found.append(FUNCTIONS[stage.after](value))
+    return found
 
 
 def _convolve_floats(
@@ -39,9 +43,11 @@ def _convolve_floats(
     if values:
         rows = FUNCTIONS[stage.before](values[-1])
     else:
-        rows = (picture - np.float32(plan.mean)) / np.float32(plan.deviation)
-    sums = _windows(stage, rows, 0) @ stage.weight.reshape(stage.outputs, -1).T
-    return sums + stage.bias
+        mean, deviation = np.array([plan.mean, plan.deviation], np.float32)
+        rows = (picture.astype(np.float32) - mean) / deviation
+    sums: Rows = _windows(stage, rows, 0) @ stage.weight.reshape(stage.outputs, -1).T
+    sums += stage.bias
+    return sums
 
 
 def _convolve_integers(
@@ -55,13 +61,16 @@ def _convolve_integers(
     # Sums of less than 2^53 are exact in float64, and there is a fast product for it.
     windows = _windows(stage, rows, border).astype(np.float64) - stage.zero
     weight = stage.weight.reshape(stage.outputs, -1).T.astype(np.float64)
-    sums = (windows @ weight).astype(np.int32).astype(np.float32)
-    return sums * stage.scale + stage.bias
+    sums: Rows = (windows @ weight).astype(np.int32).astype(np.float32)
+    sums *= stage.scale
+    sums += stage.bias
+    return sums
 
 
 def _quantised(value: Rows, stage: Stage) -> NDArray[np.uint8]:
     steps = value * np.float32(stage.steps_per_unit) + np.float32(stage.zero)
-    return np.rint(np.fmin(np.fmax(steps, 0), 255)).astype(np.uint8)
+    result: NDArray[np.uint8] = np.rint(np.fmin(np.fmax(steps, 0), 255)).astype(np.uint8)
+    return result
 
 
 def _windows(stage: Stage, rows: NDArray, border: NDArray | int) -> NDArray:
@@ -71,22 +80,16 @@ def _windows(stage: Stage, rows: NDArray, border: NDArray | int) -> NDArray:
     padded = np.empty((height + 2 * pad, width + 2 * pad, channels), rows.dtype)
     padded[:] = border
     padded[pad : pad + height, pad : pad + width] = rows
-    windows = sliding_window_view(padded, (stage.kernel, stage.kernel), axis=(0, 1))
+    sides = (stage.kernel, stage.kernel)
+    windows: NDArray = sliding_window_view(padded, sides, axis=(0, 1))  # type: ignore[call-overload]
     windows = windows[:: stage.stride, :: stage.stride]
     return windows.reshape(*windows.shape[:2], -1)
 
 
-def _forget(plan: Plan, values: list[Rows], index: int) -> None:
-    """Values that no later stage takes are let go."""
-    wanted = {stage.source for stage in plan.stages[index + 1 :]} | {index}
-    for i in range(index):
-        if i not in wanted:
-            values[i] = values[i][:0]
-
-
 def _gelu(value: Rows) -> Rows:
     curve = np.vectorize(erf, otypes=[np.float32])(value * np.float32(0.70710678))
-    return np.float32(0.5) * value * (1 + curve)
+    result: Rows = np.float32(0.5) * value * (1 + curve)
+    return result
 
 
 FUNCTIONS: dict[str, Callable[[Rows], Rows]] = {
