@@ -55,10 +55,7 @@ class Head:
 
     def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         for stage in self.plan.stages:
-            height, width = (
-                max(0, (side + 2 * stage.pad - stage.kernel) // stage.stride + 1)
-                for side in (height, width)
-            )
+            height, width = stage.extent(height), stage.extent(width)
         return self.plan.stages[-1].outputs, height, width
 
 

@@ -13,9 +13,10 @@ size_t filled(size_t channels) {
   return (channels + kChannelsTogether - 1) / kChannelsTogether * kChannelsTogether;
 }
 
+// Nothing comes of nothing, whatever the padding.
 size_t extent(const Stage& stage, size_t input) {
   const size_t padded = input + 2 * stage.pad, kernel = stage.kernel;
-  return padded < kernel ? 0 : (padded - kernel) / stage.stride + 1;
+  return !input || padded < kernel ? 0 : (padded - kernel) / stage.stride + 1;
 }
 
 // [block][kernel row][run / together][channel of the block][together], what is filled up being

@@ -47,6 +47,11 @@ class Stage:
     combination: str = ""
     source: int = -1
 
+    def extent(self, side: int) -> int:
+        """The outputs along a side of that many inputs; 0 where it is too short."""
+        padded = side + 2 * self.pad
+        return (padded - self.kernel) // self.stride + 1 if side and padded >= self.kernel else 0
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
