@@ -16,6 +16,7 @@ from narrows.kernels.coder.arrays import (
     EncodedPayload,
     TableArrays,
     check_frame,
+    check_rows,
 )
 
 try:
@@ -35,9 +36,7 @@ def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int = 0) -> E
         ValueError: channels differ from the tables', or an impossible lane count.
     """
     check_frame(symbols, tables)
-    lanes = lanes or lanes_for(cost_bits(symbols, tables) / 8)
-    if lanes & (lanes - 1) or not 1 <= lanes <= MAX_LANES:
-        raise ValueError(f"lanes must be a power of two from 1 to {MAX_LANES}, got {lanes}")
+    lanes = _checked_lanes(lanes or lanes_for(cost_bits(symbols, tables) / 8))
     symbols = np.ascontiguousarray(symbols)
     if _native is None:
         return reference.encode(symbols, tables, lanes)
@@ -82,6 +81,61 @@ def decode_batch(
     return out, errors
 
 
+def encode_rows(
+    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays, lanes: int = 0
+) -> EncodedPayload:
+    """int16 (n,), of which table c codes the next counts[c] -> payload; `lanes` as in `encode`.
+
+    Raises:
+        ValueError: counts that do not fit the values or the tables, or an impossible lane count.
+    """
+    check_rows(len(values), counts, tables)
+    lanes = lanes or lanes_for(reference.cost_bits_rows(values, counts, tables) / 8)
+    return reference.encode_rows(values, counts, tables, _checked_lanes(lanes))
+
+
+def decode_rows(
+    payload: bytes, counts: NDArray[np.int32], tables: TableArrays, lanes: int, tail: int
+) -> NDArray[np.int16]:
+    """Payload -> int16 (counts.sum(),), the inverse of `encode_rows`. Raises CorruptStream."""
+    check_rows(int(counts.sum()), counts, tables)
+    return reference.decode_rows(payload, counts, tables, lanes, tail)
+
+
+def encode_latent(
+    latent: NDArray[np.float32],
+    gain: NDArray[np.float32],
+    median: NDArray[np.float32],
+    tables: TableArrays,
+    lanes: int = 0,
+) -> EncodedPayload:
+    """float32 (C, H, W) -> payload of round(latent * gain - median), saturated to int16.
+
+    Raises:
+        ValueError: as `encode`.
+    """
+    return encode(reference.quantise(latent, gain, median), tables, lanes)
+
+
+def decode_latents(
+    coded: Sequence[Coded],
+    tables: TableArrays,
+    inverse_gain: NDArray[np.float32],
+    median: NDArray[np.float32],
+    height: int,
+    width: int,
+    threads: int,
+    out: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], list[str | None]]:
+    """Payloads -> float32 (batch, C, height, width), and per payload an error or None."""
+    symbols, errors = decode_batch(coded, tables, height, width, threads)
+    if out is None:
+        out = np.empty(symbols.shape, np.float32)
+    np.add(symbols, median[:, None, None], out=out)
+    out *= inverse_gain[:, None, None]
+    return out, errors
+
+
 def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
     """The tables' ideal code length of int16 (C, H, W), escapes included, in bits.
 
@@ -97,6 +151,12 @@ def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
 def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli, RFC 3720 appendix B.4)."""
     return reference.crc32c(data) if _native is None else int(_native.crc32c(data))
+
+
+def _checked_lanes(lanes: int) -> int:
+    if lanes & (lanes - 1) or not 1 <= lanes <= MAX_LANES:
+        raise ValueError(f"lanes must be a power of two from 1 to {MAX_LANES}, got {lanes}")
+    return lanes
 
 
 def _prepared(tables: TableArrays):  # type: ignore[no-untyped-def]
@@ -115,6 +175,10 @@ __all__ = [
     "crc32c",
     "decode",
     "decode_batch",
+    "decode_latents",
+    "decode_rows",
     "encode",
+    "encode_latent",
+    "encode_rows",
     "lanes_for",
 ]

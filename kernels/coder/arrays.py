@@ -68,6 +68,16 @@ def check_frame(symbols: NDArray[np.int16], tables: TableArrays) -> None:
         )
 
 
+def check_rows(symbols: int, counts: NDArray[np.int32], tables: TableArrays) -> None:
+    """Raises ValueError unless counts are int32 (the tables' channels,) that sum to `symbols`."""
+    if counts.shape != (tables.channels,) or counts.dtype != np.int32:
+        raise ValueError(
+            f"expected int32 counts ({tables.channels},), got {counts.dtype} {counts.shape}"
+        )
+    if (counts < 0).any() or int(counts.sum(dtype=np.int64)) != symbols:
+        raise ValueError(f"expected counts of {symbols} symbols, got {counts.sum()}")
+
+
 def fault_of_sizes(payload_bytes: int, symbols: int, lanes: int, tail: int) -> str | None:
     """Why no payload has these sizes, or None."""
     fits = (

@@ -41,32 +41,51 @@ def pop(state: int, interval: Interval) -> int:
     return frequency * (state >> PRECISION) + (state & (TOTAL - 1)) - start
 
 
+def quantise(
+    latent: NDArray[np.float32], gain: NDArray[np.float32], median: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), saturated."""
+    scaled = latent * gain[:, None, None]
+    scaled -= median[:, None, None]
+    np.rint(scaled, out=scaled)
+    symbols: NDArray[np.int16] = np.clip(scaled, -0x7FFF, 0x7FFF, out=scaled).astype(np.int16)
+    return symbols
+
+
 def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int) -> EncodedPayload:
-    """int16 (C, H, W) -> payload; the lane count is halved to 1 where the frame is too small."""
+    """int16 (C, H, W) -> payload: rows of equal length."""
+    counts = np.full(len(symbols), symbols[0].size)
+    return encode_rows(symbols.ravel(), counts, tables, lanes)
+
+
+def encode_rows(
+    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays, lanes: int
+) -> EncodedPayload:
+    """int16 (n,), of which table c codes the next counts[c] -> payload.
+
+    The lane count falls to 1 where the symbols are too few to fill the others.
+    """
     intervals = [_intervals(tables, c) for c in range(tables.channels)]
-    flat = symbols.reshape(len(symbols), -1).tolist()
-    scan = [(c, i, v) for c, row in enumerate(flat) for i, v in enumerate(row)]
+    scan = list(zip(*_rows_and_places(counts), values.tolist(), strict=True))
     state, words = 1, []  # type: int, list[int]
-    for channel, _, value in reversed(scan):
-        if not 0 <= value - int(tables.offsets[channel]) < int(tables.lengths[channel]):
-            state = _push_escape(state, value, tables, channel, words)
+    for row, _, value in reversed(scan):
+        if not 0 <= value - int(tables.offsets[row]) < int(tables.lengths[row]):
+            state = _push_escape(state, value, tables, row, words)
     remaining = len(scan)
     while remaining and (lanes == 1 or len(words) < lanes - 1):
         if lanes > 1 and len(scan) - remaining == MAX_TAIL:
-            return encode(symbols, tables, 1)
+            return encode_rows(values, counts, tables, 1)
         remaining -= 1
-        channel, _, value = scan[remaining]
-        state = push(state, _interval(intervals[channel], value, tables, channel), words)
+        row, _, value = scan[remaining]
+        state = push(state, _interval(intervals[row], value, tables, row), words)
     if len(words) < lanes - 1 or lanes == 1:
         return EncodedPayload(_pack([state], words), 1, 0)
     parked, words = words[: lanes - 1], words[lanes - 1 :]
     states = [state, *(LOWER + word for word in parked)]
     tail = len(scan) - remaining
-    for channel, index, value in reversed(scan[:remaining]):
-        lane = index % lanes
-        states[lane] = push(
-            states[lane], _interval(intervals[channel], value, tables, channel), words
-        )
+    for row, place, value in reversed(scan[:remaining]):
+        lane = place % lanes
+        states[lane] = push(states[lane], _interval(intervals[row], value, tables, row), words)
     return EncodedPayload(_pack(states, words), lanes, tail)
 
 
@@ -74,7 +93,17 @@ def decode(
     payload: bytes, tables: TableArrays, height: int, width: int, lanes: int, tail: int
 ) -> NDArray[np.int16]:
     """Payload -> int16 (C, height, width). Raises CorruptStream."""
-    area, total = height * width, tables.channels * height * width
+    counts = np.full(tables.channels, height * width)
+    values = decode_rows(payload, counts, tables, lanes, tail)
+    return values.reshape(tables.channels, height, width)
+
+
+def decode_rows(
+    payload: bytes, counts: NDArray[np.int32], tables: TableArrays, lanes: int, tail: int
+) -> NDArray[np.int16]:
+    """Payload -> int16 (counts.sum(),), the inverse of `encode_rows`. Raises CorruptStream."""
+    rows, places = _rows_and_places(counts)
+    total = len(rows)
     if fault := fault_of_sizes(len(payload), total, lanes, tail):
         raise CorruptStream(fault)
     states = np.frombuffer(payload, "<u4", lanes).tolist()
@@ -85,8 +114,8 @@ def decode(
     escapes: list[int] = []
     body = total - tail if lanes > 1 else 0
     for index in range(body):
-        channel, lane = index // area, index % area % lanes
-        states[lane] = _take(states[lane], tables, channel, out, escapes)
+        lane = places[index] % lanes
+        states[lane] = _take(states[lane], tables, rows[index], out, escapes)
         if states[lane] < LOWER:
             states[lane] = states[lane] << 16 | _next(stream)
     if any(not LOWER <= s < 2 * LOWER for s in states[1:]):
@@ -95,21 +124,28 @@ def decode(
     source = _Words([*stream, *parked])
     state = states[0]
     for index in range(body, total):
-        state = source.refill(_take(state, tables, index // area, out, escapes))
+        state = source.refill(_take(state, tables, rows[index], out, escapes))
     for index in escapes:
-        state, out[index] = _pop_escape(state, tables, index // area, source)
+        state, out[index] = _pop_escape(state, tables, rows[index], source)
     if state != 1 or source.left:
         raise CorruptStream("symbols end before the payload does")
-    return np.array(out, np.int16).reshape(tables.channels, height, width)
+    return np.array(out, np.int16)
 
 
 def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
     """The tables' ideal code length of int16 (C, H, W), escapes included, in bits."""
+    return cost_bits_rows(symbols.ravel(), np.full(len(symbols), symbols[0].size), tables)
+
+
+def cost_bits_rows(
+    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays
+) -> float:
+    """The same of int16 (n,), of which table c codes the next counts[c]."""
     cost = 0  # in 2^-16 bits: a sum of integers is the same in any order
-    for channel, row in enumerate(symbols.reshape(len(symbols), -1)):
-        values, counts = np.unique(row, return_counts=True)
+    for channel, row in enumerate(np.split(values, np.cumsum(counts)[:-1])):
+        different, times = np.unique(row, return_counts=True)
         intervals = _intervals(tables, channel)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        for value, count in zip(different.tolist(), times.tolist(), strict=True):
             frequency, _ = _interval(intervals, value, tables, channel)
             cost += count * round((PRECISION - math.log2(frequency)) * COST_SCALE)
             if not 0 <= value - int(tables.offsets[channel]) < int(tables.lengths[channel]):
@@ -134,6 +170,13 @@ def _crc_table() -> Iterator[int]:
 
 
 _CRC_TABLE = tuple(_crc_table())
+
+
+def _rows_and_places(counts: NDArray[np.int32]) -> tuple[list[int], list[int]]:
+    """Of every symbol in scan order, its row and its place in that row."""
+    rows = np.repeat(np.arange(len(counts)), counts)
+    starts = np.cumsum(counts) - counts
+    return rows.tolist(), (np.arange(len(rows)) - starts[rows]).tolist()
 
 
 def _intervals(tables: TableArrays, channel: int) -> list[Interval]:

@@ -37,6 +37,36 @@ def test_native_and_reference_write_and_read_the_same_bytes(frame, lanes):
     assert np.array_equal(decoded(reference, ours, tables.arrays, symbols.shape), symbols)
 
 
+@settings(max_examples=60, deadline=None)
+@given(frames(), st.data(), st.sampled_from([0, *LANES]))
+def test_rows_of_any_lengths_round_trip(frame, data, lanes):
+    tables, symbols = frame
+    values, channels = symbols.ravel(), tables.channels
+    cuts = st.lists(st.integers(0, values.size), min_size=channels - 1, max_size=channels - 1)
+    ends = [0, *sorted(data.draw(cuts)), values.size]
+    counts = np.diff(ends).astype(np.int32)
+    coded = coder.encode_rows(values, counts, tables.arrays, lanes)
+    again = coder.decode_rows(coded.payload, counts, tables.arrays, coded.lanes, coded.tail)
+    assert np.array_equal(again, values)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_equal_rows_are_a_frame(lanes):
+    tables, symbols = laplace_tables([0.3, 4.0]).arrays, laplace_symbols([0.3, 4.0], 9, 11)
+    counts = np.full(2, 99, np.int32)
+    frame = coder.encode(symbols, tables, lanes)
+    assert coder.encode_rows(symbols.ravel(), counts, tables, lanes) == frame
+
+
+@pytest.mark.parametrize(
+    "counts", [np.int32([6]), np.int32([3, 4]), np.int32([7, -1]), np.float64([2, 4])]
+)
+def test_counts_that_do_not_fit_are_refused(counts):
+    tables = laplace_tables([1.0, 1.0]).arrays
+    with pytest.raises(ValueError, match="expected"):
+        coder.encode_rows(np.zeros(6, np.int16), counts, tables)
+
+
 @native
 @pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("scale", [0.05, 0.3, 4.0])
