@@ -42,7 +42,8 @@ def latents(*shape, seed=0):
 
 def scaled(shape=(2, 5, 9, 7), lowest=0.05):
     """Latents, the scales they follow and means."""
-    scales = lowest * torch.exp(latents(*shape, seed=1).abs().clamp(max=5))
+    scales = lowest * torch.exp(latents(*shape, seed=1).abs())
+    scales = scales.clamp(max=SCALES[-1])
     means = latents(*shape, seed=2)
     return latents(*shape, seed=3) / 3 * scales + means, scales, means
 
@@ -61,7 +62,7 @@ def test_a_model_reconstructs_what_it_did(make):
     pairs = zip(chain(*ours["strings"]), chain(*theirs["strings"]), strict=True)
     for a, b in pairs:
         assert a != b
-        assert len(a) <= 1.005 * len(b) + HEADER
+        assert len(a) <= 1.001 * len(b) + HEADER
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_bottleneck_gives_the_same_tensor(shape):
     fast = accelerate(copy.deepcopy(model))
     ours = fast.compress(x)
     assert torch.equal(fast.decompress(ours, shape[2:]), expected)
-    assert all(len(a) <= 1.005 * len(b) + HEADER for a, b in zip(ours, theirs, strict=True))
+    assert all(len(a) <= 1.001 * len(b) + HEADER for a, b in zip(ours, theirs, strict=True))
 
 
 def test_symbols_far_outside_the_tables_survive():
@@ -97,7 +98,7 @@ def test_a_conditional_gives_the_same_tensor(lowest, with_means):
     fast = accelerate(copy.deepcopy(model))
     ours = fast.compress(y, indexes, means)
     assert torch.equal(fast.decompress(ours, indexes, means=means), expected)
-    assert all(len(a) <= 1.005 * len(b) + HEADER for a, b in zip(ours, theirs, strict=True))
+    assert all(len(a) <= 1.001 * len(b) + HEADER for a, b in zip(ours, theirs, strict=True))
 
 
 def test_channels_last_and_half_precision_come_out_as_float():

@@ -1,24 +1,23 @@
 """`narrows bench`: our parts and their peers, interleaved in one run, as ratios of medians."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 bench = typer.Typer(no_args_is_help=True, help="Measure a part beside its peers, in one run.")
 
-
-@bench.callback()
-def _group() -> None:
-    """Keeps `coder` a subcommand while it is the only benchmark."""
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+Plot = Annotated[Path | None, typer.Option(help="Write a picture of the results.", metavar="PNG")]
 
 
 @bench.command()
 def coder(
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON object instead of a table.")
-    ] = False,
+    json: Json = False,
+    plot: Plot = None,
+    threads: Annotated[int, typer.Option(min=2, help="Python threads to compare with one.")] = 2,
 ) -> None:
-    """The entropy coder beside CompressAI and constriction, on the same symbols."""
-    from narrows.simulations.coder_bench import run_coder_bench
+    """The entropy coder beside CompressAI, constriction, torchac and zstd, on the same symbols."""
+    from narrows.simulations.bench.coder import run_coder_bench
 
-    run_coder_bench(json)
+    run_coder_bench(json, plot, threads)

@@ -27,6 +27,7 @@ from narrows.errors import ConfigError, CorruptPayload
 from narrows.kernels import coder
 
 LIMIT = 0x7FFF  # largest symbol
+FLANK = 4  # the rise, from the outermost frequency over 1, that tells how steep a flank is
 
 
 def accelerate(model: nn.Module) -> nn.Module:
@@ -193,8 +194,26 @@ def _tables(model: EntropyModel) -> CodingTables:
     cdfs = model._quantized_cdf.cpu().numpy()
     lengths, offsets = model._cdf_length.cpu().numpy(), model._offset.cpu().numpy()
     # The last interval is CompressAI's own escape; ours is priced by what is cut off.
-    pmfs = [np.diff(cdf[:length])[:-1] for cdf, length in zip(cdfs, lengths, strict=True)]
+    rows = [np.diff(cdf[:length])[:-1] for cdf, length in zip(cdfs, lengths, strict=True)]
+    pmfs = [_unfloored(row) for row in rows]
     return CodingTables.from_pmfs(pmfs, offsets.tolist())
+
+
+def _unfloored(frequencies: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Frequencies whose ends fall on as steeply as the flanks before them.
+
+    CompressAI gives every symbol a codepoint, taken from the rarest that have more, where a wide
+    table's hundreds of outer symbols deserve a few together: taken at their word, they would make
+    our escape dear to everyone.
+    """
+    mass = frequencies.astype(np.float64)
+    for side in (mass, mass[::-1]):
+        ones = int(np.argmax(side > 1))
+        inner = int(np.argmax(side >= FLANK * side[ones]))
+        if ones < inner:
+            fall = (side[ones] / side[inner]) ** (1 / (inner - ones))
+            side[:ones] = side[ones] * fall ** np.arange(ones, 0, -1)
+    return mass
 
 
 def _median(model: EntropyBottleneck) -> NDArray[np.float32]:
