@@ -21,3 +21,21 @@ def coder(
     from narrows.simulations.bench.coder import run_coder_bench
 
     run_coder_bench(json, plot, threads)
+
+
+@bench.command()
+def head(
+    json: Json = False,
+    plot: Plot = None,
+    threads: Annotated[int, typer.Option(min=0, help="Of every runtime; 0: all cores.")] = 1,
+    bundle: Annotated[Path, typer.Option(help="Whose head and device path.")] = Path(
+        "models/zoo/imagenette"
+    ),
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="torch.compile too: a minute more.")
+    ] = False,
+) -> None:
+    """The head beside ONNX Runtime, OpenVINO, LiteRT and torch; the device path and its process."""
+    from narrows.simulations.bench.head import run_head_bench
+
+    run_head_bench(bundle, json, plot, threads, compiled)
