@@ -41,7 +41,7 @@ Family = Callable[[Network, int], dict[str, Run]]  # precision -> run
 
 
 def _ours(network: Network, threads: int) -> dict[str, Run]:
-    """The native head, which runs on its caller's thread alone."""
+    """The native head, on its caller's thread whatever `threads` says."""
     head = importlib.import_module("narrows.kernels.head").Head(network.layers, network.tensors)
     return {"fp32": head.run}
 

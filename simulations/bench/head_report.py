@@ -50,11 +50,13 @@ def plot_heads(found: dict[str, Any], path: Path) -> None:
         labels = [f"{runtime}\n{precision}" for runtime, precision, *_ in rows]
         colours = [OURS_COLOUR if r == "narrows" else COLOURS[p] for r, p, *_ in rows]
         bars = panel.bar(labels, [speed for *_, speed, _ in rows], color=colours)
-        panel.bar_label(bars, [f"{ms:.2f} ms" for _, _, ms, *_ in rows], fontsize=8)
+        times = [f"{ms:.2f} ms" for _, _, ms, *_ in rows]
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        panel.bar_label(bars, times, padding=2, fontsize=8, bbox=white)
         if found["peak_gflop_s"]:
             panel.axhline(found["peak_gflop_s"], color="black", linestyle="--", linewidth=1)
-            text = "fp32 matrix product, measured"
-            panel.text(0.99, found["peak_gflop_s"], text, fontsize=8, ha="right", va="bottom",
+            text = "large fp32 matrix product, measured"
+            panel.text(0.01, found["peak_gflop_s"], text, fontsize=8, ha="left", va="bottom",
                        transform=panel.get_yaxis_transform())  # fmt: skip
         panel.set_title(TITLES[name], fontsize=10)
         panel.tick_params(axis="x", labelsize=7, rotation=30)
