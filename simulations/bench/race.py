@@ -15,6 +15,7 @@ from typing import Any
 Call = Callable[[], Any]
 ROUNDS = 15
 TURN_S = 0.005  # a turn repeats a short call for about this long
+SETTLE_S = 0.005  # thread pools spin for a while after their last work
 # Instruction sets that kernels are built for, each implying those before it.
 ISAS = {
     "x86_64": ("portable", "avx2", "avx512"),
@@ -34,6 +35,7 @@ def race(
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            time.sleep(SETTLE_S)
             call()
             times[name] += _turn(call)
         step()

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from narrows.errors import ConfigError
+
 bench = typer.Typer(no_args_is_help=True, help="Measure a part beside its peers, in one run.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
@@ -36,6 +38,10 @@ def head(
     ] = False,
 ) -> None:
     """The head beside ONNX Runtime, OpenVINO, LiteRT and torch; the device path and its process."""
-    from narrows.simulations.bench.head import run_head_bench
-
+    try:
+        from narrows.simulations.bench.head import run_head_bench
+    except ImportError as error:
+        raise ConfigError(
+            f"{error}: heads are written as ONNX for every runtime: pip install 'narrows[server]'"
+        ) from None
     run_head_bench(bundle, json, plot, threads, compiled)
