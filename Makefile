@@ -36,6 +36,7 @@ format: venv
 
 bench: venv
 	$(BIN)/narrows bench coder
+	$(BIN)/narrows bench head
 
 clean:
 	rm -rf $(VENV) build demo-report

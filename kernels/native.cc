@@ -1,6 +1,7 @@
 // The Python face of the native kernels. Arguments are checked in narrows.kernels; every call that
 // computes gives up the GIL.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
 
 #include <string>
 

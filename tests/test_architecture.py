@@ -26,6 +26,8 @@ MAY_IMPORT = {
 ABOVE = set(MAY_IMPORT)
 MAY_IMPORT["simulations"] = ABOVE
 MAY_IMPORT["cli"] = ABOVE | {"simulations"}
+# Optional integrations: they name a heavy package at their top, and no other file names them.
+INTEGRATIONS = {"narrows.codec.compressai": PACKAGE / "codec" / "compressai.py"}
 FILES = sorted(p for p in PACKAGE.rglob("*.py")) + sorted(
     p for room in PACKAGE.iterdir() if room.is_symlink() for p in (ROOT / room.name).rglob("*.py")
 )
@@ -66,8 +68,15 @@ def test_no_arrow_runs_upward(path):
 def test_the_device_names_no_heavy_package(room):
     heavy = {"torch", "torchvision", "ray", "compressai", "flwr"}
     for path in FILES:
-        if room_of(path) == room:
+        if room_of(path) == room and path not in INTEGRATIONS.values():
             assert not {name.split(".")[0] for name in imports(path)} & heavy, path
+
+
+@pytest.mark.parametrize("integration", INTEGRATIONS)
+def test_nothing_below_the_benchmarks_needs_an_integration(integration):
+    for path in FILES:
+        if room_of(path) not in {"simulations", "cli"}:
+            assert not any(name.startswith(integration) for name in imports(path)), path
 
 
 def test_importing_the_device_loads_neither_torch_nor_ray():

@@ -134,3 +134,10 @@ def test_counts_that_do_not_add_up_are_named():
         coder.encode_rows(np.zeros(4, np.int16), np.array([3], np.uint64), tables)
     with pytest.raises(ValueError, match=r"expected uint64 counts \(1,\)"):
         coder.encode_rows(np.zeros(4, np.int16), np.array([2, 2], np.uint64), tables)
+
+
+@pytest.mark.parametrize("lanes", LANES)
+def test_equal_rows_are_a_frame(lanes):
+    tables, symbols = laplace_tables([0.3, 4.0]).arrays, laplace_symbols([0.3, 4.0], 9, 11)
+    frame = coder.encode(symbols, tables, lanes)
+    assert coder.encode_rows(symbols.ravel(), np.array([99, 99], np.uint64), tables, lanes) == frame

@@ -80,4 +80,19 @@ def _residual(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
     return graph.add("Add", x, _chain(graph, x, layer["body"]))
 
 
-_OPERATIONS = {"normalise": _normalise, "conv": _conv, "relu": _relu, "residual": _residual}
+def _gdn1(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    """x / (beta + gamma |x|), across channels (Johnston et al., arXiv:1912.08771)."""
+    name = layer["weights"]
+    gamma = graph.constant(f"{name}.gamma", graph.weights[f"{name}.gamma"][:, :, None, None])
+    beta = graph.constant(f"{name}.beta", graph.weights[f"{name}.beta"])
+    norm = graph.add("Conv", graph.add("Abs", x), gamma, beta, kernel_shape=[1, 1])
+    return graph.add("Div", x, norm)
+
+
+_OPERATIONS = {
+    "normalise": _normalise,
+    "conv": _conv,
+    "relu": _relu,
+    "residual": _residual,
+    "gdn1": _gdn1,
+}

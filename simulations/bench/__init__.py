@@ -1,0 +1,1 @@
+"""`narrows bench`: our parts beside their peers, in one process, interleaved."""
