@@ -1,6 +1,5 @@
 """The head beside its peers: one picture, one run, the shipped network and Entropic Student's."""
 
-import importlib
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from narrows.errors import NarrowsError
+from narrows.kernels.head import Head
+from narrows.models.quantise import quantise_head
 from narrows.simulations.bench.head_device import (
     device_process,
     device_sender,
@@ -28,7 +29,7 @@ from narrows.simulations.bench.head_networks import (
     photographs,
     shipped_network,
 )
-from narrows.simulations.bench.head_onnx import onnx_runtime, openvino
+from narrows.simulations.bench.head_onnx import CALIBRATION_PICTURES, onnx_runtime, openvino
 from narrows.simulations.bench.head_report import plot_heads, print_heads
 from narrows.simulations.bench.head_torch import torch_compiled, torch_eager
 from narrows.simulations.bench.race import ROUNDS, machine, race
@@ -42,8 +43,9 @@ Family = Callable[[Network, int], dict[str, Run]]  # precision -> run
 
 def _ours(network: Network, threads: int) -> dict[str, Run]:
     """The native head, on its caller's thread whatever `threads` says."""
-    head = importlib.import_module("narrows.kernels.head").Head(network.layers, network.tensors)
-    return {"fp32": head.run}
+    calibration = photographs(CALIBRATION_PICTURES, network.side)
+    integers = quantise_head(network.layers, network.tensors, calibration)
+    return {"fp32": Head(network.layers, network.tensors).run, "int8": Head(*integers).run}
 
 
 FAMILIES: dict[str, Family] = {
