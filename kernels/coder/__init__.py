@@ -58,8 +58,9 @@ def encode_rows(
     check_lanes(lanes)
     if _native is None:
         return reference.encode(symbols, counts, tables, lanes)
-    flat = np.ascontiguousarray(symbols)
-    return EncodedPayload(*_native.encode_rows(flat, counts, _prepared(tables), lanes, isa))
+    return EncodedPayload(
+        *_native.encode_rows(_ready(symbols), counts, _prepared(tables), lanes, isa)
+    )
 
 
 def encode_latent(
@@ -79,7 +80,7 @@ def encode_latent(
     check_lanes(lanes)
     if _native is None:
         return encode(reference.quantise(latent, gain, median), tables, lanes)
-    latent = np.ascontiguousarray(latent)
+    latent = _ready(latent)
     return EncodedPayload(
         *_native.encode_latent(latent, gain, median, _prepared(tables), lanes, isa)
     )
@@ -178,7 +179,7 @@ def cost_bits(symbols: Symbols, tables: TableArrays) -> float:
     flat, counts = symbols.reshape(-1), _counts(tables, *symbols.shape[1:])
     if _native is None:
         return reference.cost_bits(flat, counts, tables)
-    return float(_native.cost_bits(np.ascontiguousarray(flat), counts, _prepared(tables)))
+    return float(_native.cost_bits(_ready(flat), counts, _prepared(tables)))
 
 
 def crc32c(data: bytes) -> int:
@@ -198,6 +199,12 @@ def instruction_sets() -> list[str]:
 
 def _counts(tables: TableArrays, height: int, width: int) -> Counts:
     return np.full(tables.channels, height * width, np.uint64)
+
+
+def _ready(array: NDArray) -> NDArray:
+    """The array as native code takes it."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else array.copy()
 
 
 def _prepared(tables: TableArrays):  # type: ignore[no-untyped-def]

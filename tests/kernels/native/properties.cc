@@ -53,13 +53,13 @@ void digest_bytes(const void* data, size_t size) {
   std::exit(1);
 }
 
-// An allocation of exactly these numbers, `offset` bytes from its start.
+// An allocation of exactly these numbers, some from its start: aligned to nothing but themselves.
 template <typename T>
 class Exact {
  public:
-  Exact(const T* values, size_t count, size_t offset = 0)
-      : bytes_(new uint8_t[count * sizeof(T) + offset]), offset_(offset) {
-    if (count) std::memcpy(bytes_.get() + offset, values, count * sizeof(T));
+  Exact(const T* values, size_t count, size_t start)
+      : bytes_(new uint8_t[(count + start) * sizeof(T)]), offset_(start * sizeof(T)) {
+    if (count) std::memcpy(bytes_.get() + offset_, values, count * sizeof(T));
   }
   const T* data() const { return reinterpret_cast<const T*>(bytes_.get() + offset_); }
 

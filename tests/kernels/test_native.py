@@ -1,0 +1,91 @@
+"""The native check on this machine, under sanitisers, and on emulated Arm boards: one answer."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = "150"
+ARM = "aarch64-linux-gnu-"
+EMULATOR = "qemu-aarch64-static"
+BOARDS = {"cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}
+
+
+def needs(*tools: str) -> pytest.MarkDecorator:
+    absent = [tool for tool in tools if not shutil.which(tool)]
+    return pytest.mark.skipif(bool(absent), reason=f"not here: {', '.join(absent)}")
+
+
+def built(folder: Path, *options: str) -> Path:
+    """The check, built in `folder` by CMake."""
+    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DNARROWS_PYTHON=OFF"]
+    build = ["cmake", "--build", str(folder), "--target", "properties", "--parallel", "2"]
+    for command in ([*configure, "-DNARROWS_CHECKS=ON", *options], build):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return folder / "properties"
+
+
+def answer(*command: str) -> tuple[str, str]:
+    """(instruction sets, digest) that the check prints."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, names, digest = done.stdout.strip().split(", ")
+    return names, digest
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("here"))
+
+
+@pytest.fixture(scope="module")
+def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(
+        tmp_path_factory.mktemp("arm"),
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_C_COMPILER={ARM}gcc",
+        f"-DCMAKE_CXX_COMPILER={ARM}g++",
+        "-DCMAKE_EXE_LINKER_FLAGS=-static",
+    )
+
+
+@cache
+def expected(check: Path) -> tuple[str, str]:
+    return answer(str(check), ROUNDS)
+
+
+@needs("cmake", "g++")
+@pytest.mark.parametrize("seed", ["2", "3"])
+def test_every_instruction_set_here_agrees(here: Path, seed: str) -> None:
+    names, _ = answer(str(here), ROUNDS, seed)
+    assert names.split()[0] == "portable"
+
+
+@needs("cmake", "g++")
+def test_no_sanitiser_finds_anything(tmp_path: Path, here: Path) -> None:
+    check = built(tmp_path, "-DNARROWS_SANITISE=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
+    assert answer(str(check), ROUNDS) == expected(here)
+
+
+@needs("cmake", "g++", f"{ARM}g++", EMULATOR)
+@pytest.mark.parametrize("board", BOARDS)
+def test_an_arm_board_writes_and_computes_the_same_bytes(
+    for_arm: Path, here: Path, board: str
+) -> None:
+    names, digest = answer(EMULATOR, "-cpu", board, str(for_arm), ROUNDS)
+    assert names.split()[-1] == BOARDS[board]
+    assert digest == expected(here)[1]
+
+
+@needs("cmake", "g++", "nm")
+def test_code_for_one_instruction_set_is_never_linked_for_another(here: Path) -> None:
+    """A weak symbol of an AVX-512 file may replace the portable one of the same name."""
+    special = [*here.parent.rglob("*avx2.cc.o"), *here.parent.rglob("*avx512.cc.o")]
+    for path in special:
+        symbols = subprocess.run(["nm", "-C", str(path)], capture_output=True, text=True).stdout
+        assert not [line for line in symbols.splitlines() if " W " in line or " V " in line], path
