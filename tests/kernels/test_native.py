@@ -1,32 +1,21 @@
 """The native check on this machine, under sanitisers, and on emulated Arm boards: one answer."""
 
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
+from native import configured, needs
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = "150"
 ARM = "aarch64-linux-gnu-"
 EMULATOR = "qemu-aarch64-static"
 BOARDS = {"cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}
 
 
-def needs(*tools: str) -> pytest.MarkDecorator:
-    absent = [tool for tool in tools if not shutil.which(tool)]
-    return pytest.mark.skipif(bool(absent), reason=f"not here: {', '.join(absent)}")
-
-
 def built(folder: Path, *options: str) -> Path:
-    """The check, built in `folder` by CMake."""
-    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DNARROWS_PYTHON=OFF"]
-    build = ["cmake", "--build", str(folder), "--target", "properties", "--parallel", "2"]
-    for command in ([*configure, "-DNARROWS_CHECKS=ON", *options], build):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return folder / "properties"
+    """The check, built in `folder`."""
+    return configured(folder, "properties", "-DNARROWS_CHECKS=ON", *options) / "properties"
 
 
 def answer(*command: str) -> tuple[str, str]:
