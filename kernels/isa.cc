@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <stdexcept>
-#include <string>
 
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -12,21 +11,11 @@
 namespace narrows {
 namespace {
 
-constexpr Isa kAll[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::neon, Isa::dotprod, Isa::i8mm};
-
 Isa choose() {
   const char* wanted = std::getenv("NARROWS_ISA");
-  if (wanted && *wanted) {
-    for (const Isa isa : kAll)
-      if (has(isa) && std::string(wanted) == name_of(isa)) return isa;
-    std::string known;
-    for (const Isa isa : kAll)
-      if (has(isa)) known += (known.empty() ? "" : ", ") + std::string(name_of(isa));
-    throw std::runtime_error("NARROWS_ISA is " + std::string(wanted) + ": this machine has " +
-                             known);
-  }
+  if (wanted && *wanted) return isa_of(wanted);
   Isa best = Isa::portable;
-  for (const Isa isa : kAll)
+  for (const Isa isa : kAllIsas)
     if (has(isa)) best = isa;
   return best;
 }
@@ -58,6 +47,17 @@ bool has(Isa isa) {
     default:
       return false;
   }
+}
+
+Isa isa_of(const std::string& name) {
+  if (name.empty()) return isa();
+  std::string known;
+  for (const Isa isa : kAllIsas) {
+    if (!has(isa)) continue;
+    if (name == name_of(isa)) return isa;
+    known += (known.empty() ? "" : ", ") + std::string(name_of(isa));
+  }
+  throw std::runtime_error("NARROWS_ISA is " + name + ": this machine has " + known);
 }
 
 Isa isa() {

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from narrows.codec.tables import CodingTables
+from narrows.kernels import coder
+from narrows.kernels.coder import reference
 
 
 def laplace_tables(scales: list[float], reach: int = 200) -> CodingTables:
@@ -19,6 +21,23 @@ def laplace_symbols(scales: list[float], height: int, width: int, seed: int = 0)
     odds = [1 - np.exp(-1 / scale) for scale in scales]
     rows = [rng.geometric(p, (height, width)) - rng.geometric(p, (height, width)) for p in odds]
     return np.clip(np.stack(rows), -32768, 32767).astype(np.int16)
+
+
+def counts_of(shape: tuple[int, ...]) -> np.ndarray:
+    """The rows of a frame (channels, height, width)."""
+    return np.full(shape[0], shape[1] * shape[2], np.uint64)
+
+
+def by_reference(symbols: np.ndarray, tables: coder.TableArrays, lanes: int):
+    return reference.encode(symbols.ravel(), counts_of(symbols.shape), tables, lanes)
+
+
+def decoded(implementation, coded: coder.EncodedPayload, tables: coder.TableArrays, shape):
+    """A payload's symbols, of that shape, by the default coder or by the reference."""
+    if implementation is coder:
+        return coder.decode(coded.payload, tables, *shape[1:], coded.lanes, coded.tail)
+    found = reference.decode(coded.payload, counts_of(shape), tables, coded.lanes, coded.tail)
+    return found.reshape(shape)
 
 
 @st.composite

@@ -1,6 +1,10 @@
-"""The entropy coder: int16 symbols and integer tables to bytes and back.
+"""The entropy coder: symbols or latents and integer tables to bytes and back.
 
-Native where the extension is built, else the reference: the same bytes, a hundred times slower.
+Native where the extension is built, else the reference: the same bytes, a thousand times slower.
+A frame is (C, H, W) and its channel c follows table c; the `rows` functions take rows of any
+lengths instead. A latent becomes symbols by round(latent * gain - median), half to even, within
++-32767, and comes back as (symbol + median) * inverse gain. `isa` names an instruction set; without
+it `NARROWS_ISA` chooses, or the processor.
 """
 
 from collections.abc import Sequence
@@ -11,12 +15,12 @@ from numpy.typing import NDArray
 
 from narrows.kernels.coder import reference
 from narrows.kernels.coder.arrays import (
-    MAX_LANES,
     CorruptStream,
     EncodedPayload,
     TableArrays,
+    check_counts,
     check_frame,
-    check_rows,
+    check_lanes,
 )
 
 try:
@@ -27,125 +31,154 @@ except ImportError:
 BACKEND: Literal["native", "reference"] = "native" if _native is not None else "reference"
 
 Coded = tuple[bytes, int, int]  # payload, lanes, tail
+Symbols = NDArray[np.int16]
+Latent = NDArray[np.float32]
+Counts = NDArray[np.uint64]
+Errors = list[str | None]
 
 
-def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int = 0) -> EncodedPayload:
+def encode(symbols: Symbols, tables: TableArrays, lanes: int = 0, isa: str = "") -> EncodedPayload:
     """int16 (C, H, W) -> payload. `lanes`: a power of two to 64, or 0 to choose by size.
 
     Raises:
         ValueError: channels differ from the tables', or an impossible lane count.
     """
-    check_frame(symbols, tables)
-    lanes = _checked_lanes(lanes or lanes_for(cost_bits(symbols, tables) / 8))
-    symbols = np.ascontiguousarray(symbols)
+    check_frame(symbols, np.int16, tables)
+    return encode_rows(symbols.reshape(-1), _counts(tables, *symbols.shape[1:]), tables, lanes, isa)
+
+
+def encode_rows(
+    symbols: Symbols, counts: Counts, tables: TableArrays, lanes: int = 0, isa: str = ""
+) -> EncodedPayload:
+    """int16 (n,), the first `counts[0]` of them under table 0, and so on -> payload.
+
+    counts: uint64 (C,). Raises ValueError: they do not add up to n, or an impossible lane count.
+    """
+    check_counts(symbols, counts, tables)
+    check_lanes(lanes)
     if _native is None:
-        return reference.encode(symbols, tables, lanes)
-    return EncodedPayload(*_native.encode(symbols, _prepared(tables), lanes))
+        return reference.encode(symbols, counts, tables, lanes)
+    flat = np.ascontiguousarray(symbols)
+    return EncodedPayload(*_native.encode_rows(flat, counts, _prepared(tables), lanes, isa))
 
 
-def lanes_for(payload_bytes: float) -> int:
-    """Lanes for a payload of about that size: each costs a byte and lets kernels go faster."""
-    for limit, lanes in ((1 << 10, 2), (4 << 10, 4), (16 << 10, 8), (64 << 10, 16)):
-        if payload_bytes < limit:
-            return lanes
-    return 32
+def encode_latent(
+    latent: Latent,
+    gain: Latent,
+    median: Latent,
+    tables: TableArrays,
+    lanes: int = 0,
+    isa: str = "",
+) -> EncodedPayload:
+    """float32 (C, H, W), with float32 (C,) gain and median -> payload, in one pass.
+
+    Raises:
+        ValueError: channels differ from the tables', or an impossible lane count.
+    """
+    check_frame(latent, np.float32, tables)
+    check_lanes(lanes)
+    if _native is None:
+        return encode(reference.quantise(latent, gain, median), tables, lanes)
+    latent = np.ascontiguousarray(latent)
+    return EncodedPayload(
+        *_native.encode_latent(latent, gain, median, _prepared(tables), lanes, isa)
+    )
 
 
 def decode(
     payload: bytes, tables: TableArrays, height: int, width: int, lanes: int, tail: int
-) -> NDArray[np.int16]:
+) -> Symbols:
     """Payload -> int16 (C, height, width). Raises CorruptStream."""
     symbols, errors = decode_batch([(payload, lanes, tail)], tables, height, width, 1)
     if errors[0] is not None:
         raise CorruptStream(errors[0])
-    frame: NDArray[np.int16] = symbols[0]
+    frame: Symbols = symbols[0]
     return frame
 
 
 def decode_batch(
-    coded: Sequence[Coded], tables: TableArrays, height: int, width: int, threads: int
-) -> tuple[NDArray[np.int16], list[str | None]]:
+    coded: Sequence[Coded],
+    tables: TableArrays,
+    height: int,
+    width: int,
+    threads: int,
+    isa: str = "",
+) -> tuple[Symbols, Errors]:
     """Payloads of one shape -> int16 (batch, C, height, width), and per payload an error or None.
 
     A corrupt payload's symbols are zeros; its neighbours are not affected.
     """
-    out = np.zeros((len(coded), tables.channels, height, width), np.int16)
-    if _native is not None:
-        return out, _native.decode_batch(list(coded), _prepared(tables), out, threads)
-    errors: list[str | None] = [None] * len(coded)
-    for index, (payload, lanes, tail) in enumerate(coded):
-        try:
-            out[index] = reference.decode(payload, tables, height, width, lanes, tail)
-        except CorruptStream as error:
-            errors[index] = str(error)
-    return out, errors
-
-
-def encode_rows(
-    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays, lanes: int = 0
-) -> EncodedPayload:
-    """int16 (n,), of which table c codes the next counts[c] -> payload; `lanes` as in `encode`.
-
-    Raises:
-        ValueError: counts that do not fit the values or the tables, or an impossible lane count.
-    """
-    check_rows(len(values), counts, tables)
-    lanes = lanes or lanes_for(reference.cost_bits_rows(values, counts, tables) / 8)
-    return reference.encode_rows(values, counts, tables, _checked_lanes(lanes))
+    symbols, errors = decode_rows(coded, _counts(tables, height, width), tables, threads, isa)
+    return symbols.reshape(len(coded), tables.channels, height, width), errors
 
 
 def decode_rows(
-    payload: bytes, counts: NDArray[np.int32], tables: TableArrays, lanes: int, tail: int
-) -> NDArray[np.int16]:
-    """Payload -> int16 (counts.sum(),), the inverse of `encode_rows`. Raises CorruptStream."""
-    check_rows(int(counts.sum()), counts, tables)
-    return reference.decode_rows(payload, counts, tables, lanes, tail)
-
-
-def encode_latent(
-    latent: NDArray[np.float32],
-    gain: NDArray[np.float32],
-    median: NDArray[np.float32],
-    tables: TableArrays,
-    lanes: int = 0,
-) -> EncodedPayload:
-    """float32 (C, H, W) -> payload of round(latent * gain - median), saturated to int16.
-
-    Raises:
-        ValueError: as `encode`.
-    """
-    return encode(reference.quantise(latent, gain, median), tables, lanes)
+    coded: Sequence[Coded], counts: Counts, tables: TableArrays, threads: int, isa: str = ""
+) -> tuple[Symbols, Errors]:
+    """Payloads of `encode_rows` -> int16 (batch, n), and per payload an error or None."""
+    out = np.empty((len(coded), int(counts.sum())), np.int16)
+    if _native is not None:
+        coded = list(coded)
+        return out, _native.decode_rows(coded, counts, _prepared(tables), out, threads, isa)
+    errors: Errors = [None] * len(coded)
+    for index, (payload, lanes, tail) in enumerate(coded):
+        try:
+            out[index] = reference.decode(payload, counts, tables, lanes, tail)
+        except CorruptStream as error:
+            out[index] = 0
+            errors[index] = str(error)
+    return out, errors
 
 
 def decode_latents(
     coded: Sequence[Coded],
     tables: TableArrays,
-    inverse_gain: NDArray[np.float32],
-    median: NDArray[np.float32],
+    inverse_gain: Latent,
+    median: Latent,
     height: int,
     width: int,
     threads: int,
-    out: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.float32], list[str | None]]:
-    """Payloads -> float32 (batch, C, height, width), and per payload an error or None."""
-    symbols, errors = decode_batch(coded, tables, height, width, threads)
+    out: Latent | None = None,
+    isa: str = "",
+) -> tuple[Latent, Errors]:
+    """Payloads of one shape -> float32 (batch, C, height, width), in one pass, and errors.
+
+    out: an array of that shape to fill instead of a new one. A corrupt payload's latent is zeros.
+    """
+    shape = (len(coded), tables.channels, height, width)
     if out is None:
-        out = np.empty(symbols.shape, np.float32)
-    np.add(symbols, median[:, None, None], out=out)
-    out *= inverse_gain[:, None, None]
+        out = np.empty(shape, np.float32)
+    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"expected a contiguous float32 array {shape}, got {out.dtype} {out.shape}"
+        )
+    if _native is not None:
+        prepared = _prepared(tables)
+        return out, _native.decode_latents(
+            list(coded), inverse_gain, median, prepared, out, threads, isa
+        )
+    symbols, errors = decode_batch(coded, tables, height, width, threads)
+    out[:] = reference.dequantise(symbols, inverse_gain, median)
+    out[[error is not None for error in errors]] = 0
     return out, errors
 
 
-def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
+def quantise(latent: Latent, gain: Latent, median: Latent) -> Symbols:
+    """float32 (C, H, W), with float32 (C,) gain and median -> int16 (C, H, W)."""
+    return reference.quantise(latent, gain, median)
+
+
+def cost_bits(symbols: Symbols, tables: TableArrays) -> float:
     """The tables' ideal code length of int16 (C, H, W), escapes included, in bits.
 
     Raises:
         ValueError: channels differ from the tables'.
     """
-    check_frame(symbols, tables)
+    check_frame(symbols, np.int16, tables)
+    flat, counts = symbols.reshape(-1), _counts(tables, *symbols.shape[1:])
     if _native is None:
-        return reference.cost_bits(symbols, tables)
-    return float(_native.cost_bits(np.ascontiguousarray(symbols), _prepared(tables)))
+        return reference.cost_bits(flat, counts, tables)
+    return float(_native.cost_bits(np.ascontiguousarray(flat), counts, _prepared(tables)))
 
 
 def crc32c(data: bytes) -> int:
@@ -153,10 +186,13 @@ def crc32c(data: bytes) -> int:
     return reference.crc32c(data) if _native is None else int(_native.crc32c(data))
 
 
-def _checked_lanes(lanes: int) -> int:
-    if lanes & (lanes - 1) or not 1 <= lanes <= MAX_LANES:
-        raise ValueError(f"lanes must be a power of two from 1 to {MAX_LANES}, got {lanes}")
-    return lanes
+def instruction_sets() -> list[str]:
+    """What `isa` may name here, the best last."""
+    return [] if _native is None else _native.isas()
+
+
+def _counts(tables: TableArrays, height: int, width: int) -> Counts:
+    return np.full(tables.channels, height * width, np.uint64)
 
 
 def _prepared(tables: TableArrays):  # type: ignore[no-untyped-def]
@@ -180,5 +216,6 @@ __all__ = [
     "encode",
     "encode_latent",
     "encode_rows",
-    "lanes_for",
+    "instruction_sets",
+    "quantise",
 ]

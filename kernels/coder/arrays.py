@@ -59,23 +59,31 @@ class EncodedPayload:
     tail: int
 
 
-def check_frame(symbols: NDArray[np.int16], tables: TableArrays) -> None:
-    """Raises ValueError unless the symbols are int16 (the tables' channels, height, width)."""
-    if symbols.ndim != 3 or len(symbols) != tables.channels or symbols.dtype != np.int16:
+def check_frame(frame: NDArray, dtype: type, tables: TableArrays) -> None:
+    """Raises ValueError unless the frame is that type and (the tables' channels, height, width)."""
+    if frame.ndim != 3 or len(frame) != tables.channels or frame.dtype != dtype:
         raise ValueError(
-            f"expected int16 symbols ({tables.channels}, height, width), "
-            f"got {symbols.dtype} {symbols.shape}"
+            f"expected {np.dtype(dtype)} ({tables.channels}, height, width), "
+            f"got {frame.dtype} {frame.shape}"
         )
 
 
-def check_rows(symbols: int, counts: NDArray[np.int32], tables: TableArrays) -> None:
-    """Raises ValueError unless counts are int32 (the tables' channels,) that sum to `symbols`."""
-    if counts.shape != (tables.channels,) or counts.dtype != np.int32:
+def check_counts(symbols: NDArray, counts: NDArray, tables: TableArrays) -> None:
+    """Raises ValueError unless the counts, one a table, share out int16 (n,)."""
+    if symbols.ndim != 1 or symbols.dtype != np.int16:
+        raise ValueError(f"expected int16 (n,), got {symbols.dtype} {symbols.shape}")
+    if counts.dtype != np.uint64 or counts.shape != (tables.channels,):
         raise ValueError(
-            f"expected int32 counts ({tables.channels},), got {counts.dtype} {counts.shape}"
+            f"expected uint64 counts ({tables.channels},), got {counts.dtype} {counts.shape}"
         )
-    if (counts < 0).any() or int(counts.sum(dtype=np.int64)) != symbols:
-        raise ValueError(f"expected counts of {symbols} symbols, got {counts.sum()}")
+    if int(counts.sum()) != len(symbols):
+        raise ValueError(f"counts of {int(counts.sum())} symbols in all, {len(symbols)} came")
+
+
+def check_lanes(lanes: int) -> None:
+    """Raises ValueError unless lanes is 0 or a power of two to 64."""
+    if lanes & (lanes - 1) or not 0 <= lanes <= MAX_LANES:
+        raise ValueError(f"lanes must be a power of two from 1 to {MAX_LANES}, got {lanes}")
 
 
 def fault_of_sizes(payload_bytes: int, symbols: int, lanes: int, tail: int) -> str | None:

@@ -23,6 +23,9 @@ from narrows.kernels.coder.arrays import (
 )
 
 COST_SCALE = 1 << 16
+SYMBOL_LIMIT = 0x7FFF
+SAMPLE_FROM = 4096  # symbols
+LANE_LIMITS = ((1 << 10, 2), (4 << 10, 4), (16 << 10, 8), (64 << 10, 16))  # bytes, lanes
 Interval = tuple[int, int]  # frequency and start, out of TOTAL
 
 
@@ -41,70 +44,43 @@ def pop(state: int, interval: Interval) -> int:
     return frequency * (state >> PRECISION) + (state & (TOTAL - 1)) - start
 
 
-def quantise(
-    latent: NDArray[np.float32], gain: NDArray[np.float32], median: NDArray[np.float32]
-) -> NDArray[np.int16]:
-    """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), saturated."""
-    scaled = latent * gain[:, None, None]
-    scaled -= median[:, None, None]
-    np.rint(scaled, out=scaled)
-    symbols: NDArray[np.int16] = np.clip(scaled, -0x7FFF, 0x7FFF, out=scaled).astype(np.int16)
-    return symbols
-
-
-def encode(symbols: NDArray[np.int16], tables: TableArrays, lanes: int) -> EncodedPayload:
-    """int16 (C, H, W) -> payload: rows of equal length."""
-    counts = np.full(len(symbols), symbols[0].size)
-    return encode_rows(symbols.ravel(), counts, tables, lanes)
-
-
-def encode_rows(
-    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays, lanes: int
+def encode(
+    symbols: NDArray[np.int16], counts: NDArray[np.uint64], tables: TableArrays, lanes: int
 ) -> EncodedPayload:
-    """int16 (n,), of which table c codes the next counts[c] -> payload.
-
-    The lane count falls to 1 where the symbols are too few to fill the others.
-    """
+    """Rows of symbols -> payload; the lane count falls to 1 where the frame is too small."""
+    lanes = lanes or _lanes_for(symbols, counts, tables)
     intervals = [_intervals(tables, c) for c in range(tables.channels)]
-    scan = list(zip(*_rows_and_places(counts), values.tolist(), strict=True))
+    scan = list(zip(_places(counts), symbols.tolist(), strict=True))
     state, words = 1, []  # type: int, list[int]
-    for row, _, value in reversed(scan):
-        if not 0 <= value - int(tables.offsets[row]) < int(tables.lengths[row]):
-            state = _push_escape(state, value, tables, row, words)
+    for (channel, _), value in reversed(scan):
+        if not _in_table(value, tables, channel):
+            state = _push_escape(state, value, tables, channel, words)
     remaining = len(scan)
     while remaining and (lanes == 1 or len(words) < lanes - 1):
         if lanes > 1 and len(scan) - remaining == MAX_TAIL:
-            return encode_rows(values, counts, tables, 1)
+            return encode(symbols, counts, tables, 1)
         remaining -= 1
-        row, _, value = scan[remaining]
-        state = push(state, _interval(intervals[row], value, tables, row), words)
+        (channel, _), value = scan[remaining]
+        state = push(state, _interval(intervals[channel], value, tables, channel), words)
     if len(words) < lanes - 1 or lanes == 1:
         return EncodedPayload(_pack([state], words), 1, 0)
     parked, words = words[: lanes - 1], words[lanes - 1 :]
     states = [state, *(LOWER + word for word in parked)]
     tail = len(scan) - remaining
-    for row, place, value in reversed(scan[:remaining]):
-        lane = place % lanes
-        states[lane] = push(states[lane], _interval(intervals[row], value, tables, row), words)
+    for (channel, index), value in reversed(scan[:remaining]):
+        lane = index % lanes
+        states[lane] = push(
+            states[lane], _interval(intervals[channel], value, tables, channel), words
+        )
     return EncodedPayload(_pack(states, words), lanes, tail)
 
 
 def decode(
-    payload: bytes, tables: TableArrays, height: int, width: int, lanes: int, tail: int
+    payload: bytes, counts: NDArray[np.uint64], tables: TableArrays, lanes: int, tail: int
 ) -> NDArray[np.int16]:
-    """Payload -> int16 (C, height, width). Raises CorruptStream."""
-    counts = np.full(tables.channels, height * width)
-    values = decode_rows(payload, counts, tables, lanes, tail)
-    return values.reshape(tables.channels, height, width)
-
-
-def decode_rows(
-    payload: bytes, counts: NDArray[np.int32], tables: TableArrays, lanes: int, tail: int
-) -> NDArray[np.int16]:
-    """Payload -> int16 (counts.sum(),), the inverse of `encode_rows`. Raises CorruptStream."""
-    rows, places = _rows_and_places(counts)
-    total = len(rows)
-    if fault := fault_of_sizes(len(payload), total, lanes, tail):
+    """Payload -> int16 (n,). Raises CorruptStream."""
+    places = _places(counts)
+    if fault := fault_of_sizes(len(payload), len(places), lanes, tail):
         raise CorruptStream(fault)
     states = np.frombuffer(payload, "<u4", lanes).tolist()
     stream = iter(np.frombuffer(payload, "<u2", offset=4 * lanes).tolist())
@@ -112,10 +88,10 @@ def decode_rows(
         raise CorruptStream("a lane starts below the coder's range")
     out: list[int] = []
     escapes: list[int] = []
-    body = total - tail if lanes > 1 else 0
-    for index in range(body):
-        lane = places[index] % lanes
-        states[lane] = _take(states[lane], tables, rows[index], out, escapes)
+    body = len(places) - tail if lanes > 1 else 0
+    for channel, index in places[:body]:
+        lane = index % lanes
+        states[lane] = _take(states[lane], tables, channel, out, escapes)
         if states[lane] < LOWER:
             states[lane] = states[lane] << 16 | _next(stream)
     if any(not LOWER <= s < 2 * LOWER for s in states[1:]):
@@ -123,35 +99,61 @@ def decode_rows(
     parked = [s - LOWER for s in states[:0:-1]]
     source = _Words([*stream, *parked])
     state = states[0]
-    for index in range(body, total):
-        state = source.refill(_take(state, tables, rows[index], out, escapes))
-    for index in escapes:
-        state, out[index] = _pop_escape(state, tables, rows[index], source)
+    for channel, _ in places[body:]:
+        state = source.refill(_take(state, tables, channel, out, escapes))
+    for position in escapes:
+        state, out[position] = _pop_escape(state, tables, places[position][0], source)
     if state != 1 or source.left:
         raise CorruptStream("symbols end before the payload does")
     return np.array(out, np.int16)
 
 
-def cost_bits(symbols: NDArray[np.int16], tables: TableArrays) -> float:
-    """The tables' ideal code length of int16 (C, H, W), escapes included, in bits."""
-    return cost_bits_rows(symbols.ravel(), np.full(len(symbols), symbols[0].size), tables)
+def quantise(
+    latent: NDArray[np.float32], gain: NDArray[np.float32], median: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    """float32 (C, H, W) -> int16 (C, H, W): round(latent * gain - median), half to even.
+
+    Within +-32767; not-a-number becomes the lowest.
+    """
+    scaled = latent * gain[:, None, None]
+    scaled -= median[:, None, None]
+    np.fmin(np.fmax(scaled, -SYMBOL_LIMIT, out=scaled), SYMBOL_LIMIT, out=scaled)
+    return np.rint(scaled, out=scaled).astype(np.int16)
 
 
-def cost_bits_rows(
-    values: NDArray[np.int16], counts: NDArray[np.int32], tables: TableArrays
-) -> float:
-    """The same of int16 (n,), of which table c codes the next counts[c]."""
+def dequantise(
+    symbols: NDArray[np.int16], inverse_gain: NDArray[np.float32], median: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """int16 (..., C, H, W) -> float32, same shape: (symbols + median) * inverse gain."""
+    restored = symbols.astype(np.float32)
+    restored += median[:, None, None]
+    restored *= inverse_gain[:, None, None]
+    return restored
+
+
+def cost_bits(symbols: NDArray[np.int16], counts: NDArray[np.uint64], tables: TableArrays) -> float:
+    """The tables' ideal code length of rows of symbols, escapes included, in bits."""
     cost = 0  # in 2^-16 bits: a sum of integers is the same in any order
-    for channel, row in enumerate(np.split(values, np.cumsum(counts)[:-1])):
-        different, times = np.unique(row, return_counts=True)
+    for channel, row in enumerate(np.split(symbols, np.cumsum(counts)[:-1].astype(np.int64))):
         intervals = _intervals(tables, channel)
-        for value, count in zip(different.tolist(), times.tolist(), strict=True):
-            frequency, _ = _interval(intervals, value, tables, channel)
-            cost += count * round((PRECISION - math.log2(frequency)) * COST_SCALE)
-            if not 0 <= value - int(tables.offsets[channel]) < int(tables.lengths[channel]):
+        values, times = np.unique(row, return_counts=True)
+        for value, count in zip(values.tolist(), times.tolist(), strict=True):
+            cost += count * _entry_cost(_interval(intervals, value, tables, channel))
+            if not _in_table(value, tables, channel):
                 fields = _escape_fields(value, tables, channel)
                 cost += count * COST_SCALE * sum(width for width, _ in fields)
     return cost / COST_SCALE
+
+
+def _lanes_for(symbols: NDArray[np.int16], counts: NDArray[np.uint64], tables: TableArrays) -> int:
+    """By the size to come: each lane costs a byte and lets kernels go faster. A large frame's is
+    estimated from every 16th symbol, the last first."""
+    intervals = [_intervals(tables, c) for c in range(tables.channels)]
+    step = 1 if len(symbols) < SAMPLE_FROM else 16
+    scan = zip(_places(counts)[::-step], symbols[::-1][::step].tolist(), strict=True)
+    cost = sum(_entry_cost(_interval(intervals[c], v, tables, c)) for (c, _), v in scan)
+    payload_bytes = cost * step / COST_SCALE / 8
+    return next((n for limit, n in LANE_LIMITS if payload_bytes < limit), 32)
 
 
 def crc32c(data: bytes) -> int:
@@ -172,11 +174,17 @@ def _crc_table() -> Iterator[int]:
 _CRC_TABLE = tuple(_crc_table())
 
 
-def _rows_and_places(counts: NDArray[np.int32]) -> tuple[list[int], list[int]]:
-    """Of every symbol in scan order, its row and its place in that row."""
-    rows = np.repeat(np.arange(len(counts)), counts)
-    starts = np.cumsum(counts) - counts
-    return rows.tolist(), (np.arange(len(rows)) - starts[rows]).tolist()
+def _places(counts: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Of every symbol in order: its channel, and its index there."""
+    return [(c, i) for c, count in enumerate(counts.tolist()) for i in range(count)]
+
+
+def _in_table(value: int, tables: TableArrays, channel: int) -> bool:
+    return 0 <= value - int(tables.offsets[channel]) < int(tables.lengths[channel])
+
+
+def _entry_cost(interval: Interval) -> int:
+    return round((PRECISION - math.log2(interval[0])) * COST_SCALE)
 
 
 def _intervals(tables: TableArrays, channel: int) -> list[Interval]:

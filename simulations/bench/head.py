@@ -1,6 +1,5 @@
 """The head beside its peers: one picture, one run, the shipped network and Entropic Student's."""
 
-import importlib
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from narrows.errors import NarrowsError
+from narrows.kernels import BACKEND
+from narrows.kernels.head import Head
+from narrows.models.quantise import quantise_head
 from narrows.simulations.bench.head_device import (
     device_process,
     device_sender,
@@ -22,6 +24,7 @@ from narrows.simulations.bench.head_device import (
 )
 from narrows.simulations.bench.head_litert import litert
 from narrows.simulations.bench.head_networks import (
+    CALIBRATION_PICTURES,
     SIDE,
     Network,
     entropic_student,
@@ -42,8 +45,11 @@ Family = Callable[[Network, int], dict[str, Run]]  # precision -> run
 
 def _ours(network: Network, threads: int) -> dict[str, Run]:
     """The native head, on its caller's thread whatever `threads` says."""
-    head = importlib.import_module("narrows.kernels.head").Head(network.layers, network.tensors)
-    return {"fp32": head.run}
+    if BACKEND != "native":
+        raise ImportError("the extension is not built here")
+    pictures = photographs(CALIBRATION_PICTURES, network.side)
+    integers = quantise_head(network.layers, network.tensors, pictures)
+    return {"fp32": Head(network.layers, network.tensors).run, "int8": Head(*integers).run}
 
 
 FAMILIES: dict[str, Family] = {

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.models.onnx_head import build_onnx_head
-from narrows.simulations.bench.head_networks import Network, photographs
+from narrows.simulations.bench.head_networks import CALIBRATION_PICTURES, Network, photographs
 
-CALIBRATION_PICTURES = 8
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 

@@ -7,9 +7,9 @@ from safetensors.numpy import save_file
 
 from narrows.codec import bitstream
 from narrows.codec.frame import FrameCodec, PointCoding, load
-from narrows.codec.quantizer import dequantise, quantise
 from narrows.errors import BundleError, CorruptPayload, PacketError, ShapeError
 from narrows.kernels.coder import EncodedPayload, crc32c
+from narrows.kernels.coder.reference import dequantise, quantise
 
 CHANNELS = 5
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coding import decoded
 from safetensors.numpy import load_file
 
 from narrows import errors
@@ -29,7 +30,8 @@ def test_golden_packets_decode_to_their_symbols(path, implementation):
     packet = bitstream.parse(path.read_bytes())
     h = packet.header
     tables = tables_of(path.stem).arrays
-    symbols = implementation.decode(packet.payload, tables, h.height, h.width, h.lanes, h.tail)
+    coded = coder.EncodedPayload(packet.payload, h.lanes, h.tail)
+    symbols = decoded(implementation, coded, tables, (tables.channels, h.height, h.width))
     assert np.array_equal(symbols, ARRAYS[f"{path.stem}.symbols"])
 
 

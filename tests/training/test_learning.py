@@ -121,8 +121,8 @@ def test_a_run_directory_belongs_to_one_recipe_and_seed(tmp_path):
 
 def test_the_rate_in_training_is_the_rate_of_the_real_coder():
     pytest.importorskip("compressai", reason="needs the train extra")
-    from narrows.codec.quantizer import quantise
     from narrows.kernels import coder
+    from narrows.kernels.coder.reference import quantise
     from narrows.models.bottleneck import RateBottleneck
 
     torch.manual_seed(0)

@@ -66,7 +66,7 @@ class FastEntropyBottleneck(EntropyBottleneck):
             raise ValueError(f"expected (batch, {channels}, ...), got {tuple(x.shape)}")
         area = x[0, 0].numel() if len(x) else 0
         latents = x.detach().float().cpu().reshape(len(x), channels, 1, area).numpy()
-        counts, gain, median = np.full(channels, area, np.int32), _ones(channels), _median(self)
+        counts, gain, median = np.full(channels, area, np.uint64), _ones(channels), _median(self)
         return [
             seal(coder.encode_latent(y, gain, median, built.tables.arrays), counts, built.key)
             for y in latents
@@ -81,7 +81,7 @@ class FastEntropyBottleneck(EntropyBottleneck):
         """
         built = _built(self)
         channels, area = built.tables.channels, int(np.prod(size))
-        counts = np.full(channels, area, np.int32)
+        counts = np.full(channels, area, np.uint64)
         coded = [unseal(s, counts, built.key) for s in strings]
         latents, errors = coder.decode_latents(
             [(c.payload, c.lanes, c.tail) for c in coded],
@@ -149,14 +149,13 @@ class FastGaussianConditional(GaussianConditional):
         for number, (string, index) in enumerate(zip(strings, _rows(indexes), strict=True)):
             order, counts = _by_table(index, built.tables.channels)
             coded = unseal(string, counts, built.key)
-            try:
-                symbols[number, order] = coder.decode_rows(
-                    coded.payload, counts, built.tables.arrays, coded.lanes, coded.tail
-                )
-            except coder.CorruptStream as error:
-                raise CorruptPayload(f"string {number} does not decode: {error}") from None
-        found = torch.from_numpy(symbols).reshape(indexes.shape).to(self._quantized_cdf.device)
-        restored: Tensor = self.dequantize(found, means, dtype)
+            packet = (coded.payload, coded.lanes, coded.tail)
+            found, (error,) = coder.decode_rows([packet], counts, built.tables.arrays, 1)
+            if error is not None:
+                raise CorruptPayload(f"string {number} does not decode: {error}")
+            symbols[number, order] = found[0]
+        integers = torch.from_numpy(symbols).reshape(indexes.shape).to(self._quantized_cdf.device)
+        restored: Tensor = self.dequantize(integers, means, dtype)
         return restored
 
 
@@ -232,10 +231,10 @@ def _rows(tensor: Tensor) -> NDArray[Any]:
     return rows
 
 
-def _by_table(index: NDArray[Any], tables: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+def _by_table(index: NDArray[Any], tables: int) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     """The order that sorts symbols by table, and how many each table has."""
     if index.size and not 0 <= index.min() <= index.max() < tables:
         raise ValueError(f"expected indexes of {tables} tables, got {index.min()}..{index.max()}")
     small = index.astype(np.int16 if tables <= LIMIT else np.int32)  # numpy sorts 16 bits by radix
-    counts = np.bincount(small, minlength=tables).astype(np.int32)
+    counts = np.bincount(small, minlength=tables).astype(np.uint64)
     return np.argsort(small, kind="stable"), counts

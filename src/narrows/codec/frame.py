@@ -10,7 +10,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from narrows.codec.bitstream import Packet, PacketHeader, serialise
-from narrows.codec.quantizer import dequantise, quantise
 from narrows.codec.tables import CodingTables
 from narrows.errors import BundleError, CorruptPayload, PacketError, ShapeError
 from narrows.kernels import coder
@@ -54,8 +53,7 @@ class FrameCodec:
         height, width = latent.shape[1:]
         self._check(point, height, width)
         coding = self.points[point]
-        symbols = quantise(latent, coding.gain, coding.median)
-        coded = coder.encode(symbols, coding.tables.arrays)
+        coded = coder.encode_latent(latent, coding.gain, coding.median, coding.tables.arrays)
         return serialise(point, self.digest_prefix, height, width, coded)
 
     def check(self, header: PacketHeader) -> None:
@@ -85,10 +83,10 @@ class FrameCodec:
             return [error] * len(packets)
         coding = self.points[first.point]
         coded = [(p.payload, p.header.lanes, p.header.tail) for p in packets]
-        symbols, errors = coder.decode_batch(
-            coded, coding.tables.arrays, first.height, first.width, threads
+        tables, inverse_gain = coding.tables.arrays, coding.inverse_gain
+        latents, errors = coder.decode_latents(
+            coded, tables, inverse_gain, coding.median, first.height, first.width, threads
         )
-        latents = dequantise(symbols, coding.inverse_gain, coding.median)
         return [
             latent if error is None else CorruptPayload(f"the payload does not decode: {error}")
             for latent, error in zip(latents, errors, strict=True)

@@ -35,7 +35,7 @@ def fingerprint(tables: CodingTables) -> bytes:
     return _CHECKSUM.pack(crc32c(b"".join(part.tobytes() for part in parts)))
 
 
-def seal(coded: EncodedPayload, counts: NDArray[np.int32], tables: bytes) -> bytes:
+def seal(coded: EncodedPayload, counts: NDArray[np.uint64], tables: bytes) -> bytes:
     """A string of a payload that holds counts[c] symbols of table c; `tables`: their fingerprint.
 
     Raises:
@@ -53,7 +53,7 @@ def seal(coded: EncodedPayload, counts: NDArray[np.int32], tables: bytes) -> byt
     return fields + checksum + coded.payload
 
 
-def unseal(string: bytes, counts: NDArray[np.int32], tables: bytes) -> EncodedPayload:
+def unseal(string: bytes, counts: NDArray[np.uint64], tables: bytes) -> EncodedPayload:
     """The inverse of `seal`, everything checked but the entropy-coded payload itself.
 
     Raises:
@@ -91,5 +91,5 @@ def unseal(string: bytes, counts: NDArray[np.int32], tables: bytes) -> EncodedPa
     return EncodedPayload(payload, 1 << (kind & 0xF), tail)
 
 
-def _checksum(fields: bytes, payload: bytes, counts: NDArray[np.int32], tables: bytes) -> bytes:
-    return _CHECKSUM.pack(crc32c(fields + payload + tables + counts.astype("<i4").tobytes()))
+def _checksum(fields: bytes, payload: bytes, counts: NDArray[np.uint64], tables: bytes) -> bytes:
+    return _CHECKSUM.pack(crc32c(fields + payload + tables + counts.astype("<u8").tobytes()))

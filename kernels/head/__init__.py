@@ -1,0 +1,62 @@
+"""The network's first part on the device: a picture to its latent.
+
+Native where the extension is built, else numpy: the same within rounding, a hundred times slower.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.kernels.head import reference
+from narrows.kernels.head.plan import HeadError, Layer, Tensors, make_plan
+
+try:
+    from narrows.kernels import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]
+
+
+class Head:
+    """A bundle's head, its weights packed once; `run` may be called from several threads."""
+
+    def __init__(self, layers: Sequence[Layer], tensors: Tensors, isa: str = ""):
+        """`isa`: an instruction set by name, or the one NARROWS_ISA or the processor chooses.
+
+        Raises:
+            HeadError: layers and tensors that do not fit together.
+        """
+        self.plan = make_plan(layers, tensors)
+        self._native = None if _native is None else _native.Head(self.plan, isa)
+
+    @property
+    def integer(self) -> bool:
+        """Whether its weights are int8."""
+        return self.plan.integer
+
+    def run(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB (height, width, 3) -> float32 latent (channels, h, w).
+
+        Raises:
+            HeadError: a picture of another type or shape, or too small for the head.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise HeadError(
+                f"expected uint8 (height, width, 3), got {picture.dtype} {picture.shape}"
+            )
+        shape = self._latent_shape(*picture.shape[:2])
+        if 0 in shape:
+            raise HeadError(f"a picture of {picture.shape[0]} x {picture.shape[1]} is too small")
+        if self._native is None:
+            return reference.run(self.plan, picture)
+        latent = np.empty(shape, np.float32)
+        self._native.run(np.ascontiguousarray(picture), latent)
+        return latent
+
+    def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        for stage in self.plan.stages:
+            height, width = stage.extent(height), stage.extent(width)
+        return self.plan.stages[-1].outputs, height, width
+
+
+__all__ = ["Head", "HeadError"]

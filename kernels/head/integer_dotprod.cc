@@ -1,0 +1,31 @@
+// Armv8.2 SDOT: sixteen products of signed bytes an instruction; inputs are shifted by -128.
+#include "head/integer_neon.h"
+
+namespace narrows {
+namespace {
+
+using Sums = int32x4_t;
+using Weights = int8x16_t;
+using Inputs = int8x16_t;
+
+inline Sums sums_at(const int32_t* from) { return vld1q_s32(from); }
+inline Weights weights_at(const int8_t* from) { return vld1q_s8(from); }
+inline Inputs inputs_at(const uint8_t* from) {
+  return veorq_s8(vreinterpretq_s8_s32(vdupq_n_s32(four_at(from))), vdupq_n_s8(-128));
+}
+inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
+  return vdotq_s32(sums, weights, inputs);
+}
+inline void finish(Sums sums, const float* scale, const float* bias, float* out) {
+  finish_four(sums, scale, bias, out);
+}
+
+}  // namespace
+}  // namespace narrows
+
+#include "head/integer_tile.h"
+
+namespace narrows {
+extern const IntegerTiles kDotprodIntegers;
+const IntegerTiles kDotprodIntegers = {integer_block, convolve_integers, -128};
+}  // namespace narrows

@@ -1,0 +1,153 @@
+// The same tile in integers: four inputs and four weights to a sum at a time. The including file
+// defines kWidth and kTiles as for floats, and the types and functions of its dot product:
+// Sums, Weights weights_at(const int8_t*), Inputs inputs_at(const uint8_t*), dot(Sums, Inputs,
+// Weights), sums_at(const int32_t*) and finish(Sums, const float* scale, const float* bias,
+// float*).
+//
+// All of it is static: every instruction set compiles its own, and rounds products and sums apart.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <iterator>
+
+#include "head/tiles.h"
+
+namespace narrows {
+namespace {
+
+template <int Vectors, int Pixels>
+inline void integer_tile(const IntegerConvolution& c, const int8_t* weights, const int32_t* offset,
+                         const float* scale, const float* bias, const uint8_t* const* rows,
+                         size_t first, float* out) {
+  Sums sums[Pixels][Vectors];
+  for (int p = 0; p < Pixels; ++p)
+    for (int v = 0; v < Vectors; ++v) sums[p][v] = sums_at(offset + v * kWidth);
+  for (size_t y = 0; y < c.kernel; ++y) {
+    const uint8_t* in = rows[y] + first * c.step;
+    for (size_t k = 0; k < c.run; k += 4, weights += 4 * Vectors * kWidth) {
+      Weights weight[Vectors];
+      for (int v = 0; v < Vectors; ++v) weight[v] = weights_at(weights + 4 * v * kWidth);
+#pragma GCC unroll 16
+      for (int p = 0; p < Pixels; ++p) {
+        const Inputs inputs = inputs_at(in + p * c.step + k);
+        for (int v = 0; v < Vectors; ++v) sums[p][v] = dot(sums[p][v], inputs, weight[v]);
+      }
+    }
+  }
+  for (int p = 0; p < Pixels; ++p)
+    for (int v = 0; v < Vectors; ++v)
+      finish(sums[p][v], scale + v * kWidth, bias + v * kWidth,
+             out + (first + p) * c.outputs + v * kWidth);
+}
+
+template <int Vectors, int Pixels>
+inline void integer_row(const IntegerConvolution& c, const int8_t* weights, const int32_t* offset,
+                        const float* scale, const float* bias, const uint8_t* const* rows,
+                        size_t first, size_t pixels, float* out) {
+  for (; first + Pixels <= pixels; first += Pixels)
+    integer_tile<Vectors, Pixels>(c, weights, offset, scale, bias, rows, first, out);
+  if constexpr (Pixels > 1)
+    if (first < pixels)
+      integer_row<Vectors, Pixels / 2>(c, weights, offset, scale, bias, rows, first, pixels, out);
+}
+
+size_t integer_block(size_t outputs) {
+  for (const Tile tile : kTiles)
+    if (outputs % (tile.vectors * kWidth) == 0) return tile.vectors * kWidth;
+  return kWidth;
+}
+
+template <int Index>
+inline void integer_blocks(const IntegerConvolution& c, const int32_t* offset, const float* scale,
+                           const float* bias, const uint8_t* const* rows, size_t pixels,
+                           float* out) {
+  const size_t size = c.kernel * c.run * c.block;
+  for (size_t first = 0; first < c.outputs; first += c.block)
+    integer_row<kTiles[Index].vectors, kTiles[Index].pixels>(
+        c, c.weights + first / c.block * size, offset + first, scale + first, bias + first, rows, 0,
+        pixels, out + first);
+}
+
+void convolve_integers(const IntegerConvolution& c, const int32_t* offset, const float* scale,
+                       const float* bias, const uint8_t* const* rows, size_t pixels, float* out) {
+  constexpr int kLast = std::size(kTiles) - 1;
+  if (c.block == size_t(kTiles[0].vectors * kWidth))
+    return integer_blocks<0>(c, offset, scale, bias, rows, pixels, out);
+  if (kLast > 1 && c.block == size_t(kTiles[kLast > 1].vectors * kWidth))
+    return integer_blocks<(kLast > 1)>(c, offset, scale, bias, rows, pixels, out);
+  integer_blocks<kLast>(c, offset, scale, bias, rows, pixels, out);
+}
+
+// ---- rows
+
+inline float applied(Function function, float x) {
+  switch (function) {
+    case Function::relu:
+      return x > 0 ? x : 0;
+    case Function::gelu:
+      return 0.5f * x * (1.0f + std::erf(x * 0.70710678f));
+    case Function::absolute:
+      return std::fabs(x);
+    default:
+      return x;
+  }
+}
+
+void combine_rows(Combination combination, const float* source, size_t count, float* value) {
+  if (combination == Combination::add)
+    for (size_t i = 0; i < count; ++i) value[i] = source[i] + value[i];
+  if (combination == Combination::divide)
+    for (size_t i = 0; i < count; ++i) value[i] = source[i] / value[i];
+}
+
+template <Function F>
+inline void apply_one(const float* value, size_t count, float* out) {
+  for (size_t i = 0; i < count; ++i) out[i] = applied(F, value[i]);
+}
+
+void apply_to_row(Function function, const float* value, size_t count, float* out) {
+  switch (function) {
+    case Function::relu:
+      return apply_one<Function::relu>(value, count, out);
+    case Function::gelu:
+      return apply_one<Function::gelu>(value, count, out);
+    case Function::absolute:
+      return apply_one<Function::absolute>(value, count, out);
+    default:
+      return apply_one<Function::none>(value, count, out);
+  }
+}
+
+// Adding 2^23 leaves the nearest integer, ties to even, in a float's low bits.
+template <Function F>
+inline void quantise_one(const float* value, size_t count, float steps_per_unit, float zero,
+                         uint8_t* out) {
+  for (size_t i = 0; i < count; ++i) {
+    float x = applied(F, value[i]) * steps_per_unit;
+    x += zero;
+    x = x > 0 ? x : 0;  // also where it is not a number
+    x = x < 255 ? x : 255;
+    x += 8388608.0f;
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    out[i] = static_cast<uint8_t>(bits);
+  }
+}
+
+void quantise_row(Function function, const float* value, size_t count, float steps_per_unit,
+                  float zero, uint8_t* out) {
+  switch (function) {
+    case Function::relu:
+      return quantise_one<Function::relu>(value, count, steps_per_unit, zero, out);
+    case Function::gelu:
+      return quantise_one<Function::gelu>(value, count, steps_per_unit, zero, out);
+    case Function::absolute:
+      return quantise_one<Function::absolute>(value, count, steps_per_unit, zero, out);
+    default:
+      return quantise_one<Function::none>(value, count, steps_per_unit, zero, out);
+  }
+}
+
+}  // namespace
+}  // namespace narrows
