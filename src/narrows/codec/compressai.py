@@ -3,9 +3,8 @@
     narrows.codec.compressai.accelerate(model)
 
 `compress` and `decompress` then give the tensors that CompressAI's own round trip gives, in the
-strings of docs/bitstream.md; a bottleneck's in a fraction of the time and without the GIL. A string
-that was cut, changed or written by another model is an error. Symbols saturate at 16 bits;
-arithmetic is float32.
+strings of docs/bitstream.md, in a fraction of the time. A string that was cut, changed or written
+by another model is an error. Symbols saturate at 16 bits; arithmetic is float32.
 
 Models that call CompressAI's coder themselves, symbol by symbol, as autoregressive ones do, keep
 it. Needs CompressAI, which nothing else in this room may.
