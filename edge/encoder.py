@@ -15,7 +15,7 @@ from PIL import Image
 from narrows.codec.frame import FrameCodec
 from narrows.codec.frame import load as load_codec
 from narrows.codec.manifest import HEAD_FILES, InputSpec, Manifest
-from narrows.edge.head import HeadRunner, OnnxHead
+from narrows.edge.head import HeadKind, HeadRunner, load_head
 from narrows.edge.payload import Payload
 from narrows.errors import ConfigError
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
@@ -81,8 +81,10 @@ def encode_picture(picture: NDArray[np.uint8], kind: str, quality: int) -> bytes
     return file.getvalue()
 
 
-def load_feature_encoder(bundle: Path, manifest: Manifest, threads: int = 1) -> FeatureEncoder:
-    """The encoder of a bundle's device part.
+def load_feature_encoder(
+    bundle: Path, manifest: Manifest, head: HeadKind = "auto", threads: int = 1
+) -> FeatureEncoder:
+    """The encoder of a bundle's device part; `head` and `threads` as in `load_head`.
 
     Raises:
         BundleError: a file is missing, altered, or does not fit.
@@ -93,4 +95,4 @@ def load_feature_encoder(bundle: Path, manifest: Manifest, threads: int = 1) -> 
         manifest.digest_prefix,
         (manifest.latent.max_height, manifest.latent.max_width),
     )
-    return FeatureEncoder(manifest.input, OnnxHead(bundle / "head.onnx", threads), codec)
+    return FeatureEncoder(manifest.input, load_head(bundle, manifest, head, threads), codec)

@@ -1,15 +1,22 @@
 """The network's first part on the device, behind an interface that any runtime can fill."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from narrows.errors import BundleError
+from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, Manifest
+from narrows.errors import BundleError, ConfigError
+from narrows.kernels import BACKEND
+from narrows.kernels.head import Head, HeadError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+HeadKind = Literal["auto", "int8", "fp32", "onnx"]
 
 
 class HeadRunner(Protocol):
@@ -18,6 +25,35 @@ class HeadRunner(Protocol):
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB (height, width, 3), sides multiples of the stride -> latent (C, h, w)."""
         ...
+
+
+def load_head(
+    bundle: Path, manifest: Manifest, kind: HeadKind = "auto", threads: int = 1
+) -> HeadRunner:
+    """A bundle's head: `int8` or `fp32` on our kernels, one thread, or `onnx` on ONNX Runtime.
+
+    `auto` is int8 where the bundle has it, whose packets are the same on every machine, else fp32;
+    and ONNX Runtime where our kernels are not built. `threads` are ONNX Runtime's.
+
+    Raises:
+        BundleError: the head's files are missing or do not fit. ConfigError: no int8 head in it.
+    """
+    if kind not in get_args(HeadKind):
+        raise ConfigError(f"head {kind!r}: expected one of {', '.join(get_args(HeadKind))}")
+    if kind == "auto":
+        built = BACKEND == "native"
+        kind = "onnx" if not built else "int8" if INT8_LAYERS in manifest.head else "fp32"
+    if kind == "onnx":
+        return OnnxHead(bundle / "head.onnx", threads)
+    if kind == "int8" and INT8_LAYERS not in manifest.head:
+        raise ConfigError(
+            f"{bundle} has no int8 head: make one by `narrows bundle quantise`, or choose fp32"
+        )
+    path = bundle / (INT8_HEAD if kind == "int8" else "head.safetensors")
+    try:
+        return Head(manifest.head[INT8_LAYERS if kind == "int8" else "layers"], load_file(path))
+    except (OSError, SafetensorError, HeadError, KeyError) as error:
+        raise BundleError(f"{path}: not a head: {error}") from None
 
 
 class OnnxHead:

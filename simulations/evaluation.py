@@ -17,7 +17,7 @@ from PIL import Image
 from narrows.codec import bitstream
 from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import encode_picture
-from narrows.edge.head import OnnxHead
+from narrows.edge.head import HeadKind, load_head
 from narrows.edge.wire import message_bytes
 from narrows.errors import PacketError, SourceError
 from narrows.images.labelled import Entry, LabelledImages
@@ -56,6 +56,7 @@ class Subject:
     """A loaded bundle, ready to be measured."""
 
     bundle: Path
+    head_kind: HeadKind = "auto"
     manifest: Manifest = field(init=False)
     tail: TailRunner = field(init=False)
 
@@ -64,7 +65,7 @@ class Subject:
         self.manifest.verify_files(self.bundle)
         self.tail = load_tail(self.bundle)
         self.codec = load_frame_codec(self.bundle, self.manifest)
-        self.head = OnnxHead(self.bundle / "head.onnx")
+        self.head = load_head(self.bundle, self.manifest, self.head_kind)
 
     def targets(self, images: LabelledImages, entries: Iterable[Entry]) -> list[tuple[Entry, int]]:
         """Entries whose class folder this bundle knows, by folder or shown name; -1 if none is."""
@@ -80,6 +81,7 @@ def evaluate(
     entries: Sequence[Entry],
     points: Sequence[int] | None = None,
     qualities: Sequence[int] = QUALITIES,
+    head: HeadKind = "auto",
     advance: Callable[[int], None] = lambda frames: None,
 ) -> dict[str, Any]:
     """Measure a bundle; returns the JSON object of `narrows evaluate`.
@@ -92,7 +94,7 @@ def evaluate(
         BundleError: the bundle does not hold together.
         SourceError: none of the photographs can be read.
     """
-    subject = Subject(bundle)
+    subject = Subject(bundle, head)
     chosen = points if points is not None else range(len(subject.manifest.operating_points))
     unsplit, skipped = Tally(), 0
     by_point = {point: Tally() for point in chosen}

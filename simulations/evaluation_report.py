@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from narrows.edge.head import HeadKind
 from narrows.errors import ConfigError
 from narrows.images.labelled import Entry, LabelledImages
-from narrows.simulations.evaluation import bytes_at_accuracy, evaluate
+from narrows.simulations.evaluation import QUALITIES, bytes_at_accuracy, evaluate
 
 
 def run_evaluation(
@@ -21,6 +22,7 @@ def run_evaluation(
     part: str | None,
     limit: int | None,
     wire: bool,
+    head: HeadKind,
     as_json: bool,
 ) -> None:
     """Measure and print. Raises NarrowsError."""
@@ -32,7 +34,7 @@ def run_evaluation(
 
         figures = measured_over_wire(bundle, images, entries, ids)
     else:
-        figures = measured(bundle, images, entries, ids)
+        figures = measured(bundle, images, entries, ids, head=head)
     print(json.dumps(figures)) if as_json else print_evaluation(figures)
 
 
@@ -41,12 +43,20 @@ def measured(
     images: LabelledImages,
     entries: Sequence[Entry],
     points: Sequence[int] | None = None,
+    qualities: Sequence[int] = QUALITIES,
+    head: HeadKind = "auto",
 ) -> dict[str, Any]:
     """`evaluate` behind a progress bar on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("measuring", total=len(entries))
         return evaluate(
-            bundle, images, entries, points, advance=lambda frames: progress.advance(task, frames)
+            bundle,
+            images,
+            entries,
+            points,
+            qualities,
+            head,
+            advance=lambda frames: progress.advance(task, frames),
         )
 
 

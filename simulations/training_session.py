@@ -10,9 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from narrows.codec.manifest import Manifest
 from narrows.images.labelled import LabelledImages
-from narrows.models.bundle import write_manifest
+from narrows.models.bundle import stamp
 from narrows.simulations.evaluation_report import measured, print_evaluation
 from narrows.training.export import export
 from narrows.training.recipe import load_recipe
@@ -43,28 +42,12 @@ def run_training(
     shutil.rmtree(partial, ignore_errors=True)
     export(partial, name or out.name, trained, loaded, provenance)
     figures = measured(partial, LabelledImages(data), trained.kept_out)
-    _stamp(
+    stamp(
         partial, figures, f"{data.name}, {trained.kept_out_name}: {figures['frames']} photographs"
     )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     print(json.dumps(figures)) if as_json else print_evaluation(figures)
-
-
-def _stamp(bundle: Path, figures: dict[str, Any], measured_on: str) -> None:
-    """Write the measured figures into the manifest."""
-    manifest = Manifest.load(bundle)
-    points = [
-        {"id": p["id"], "packet_bytes": round(p["packet_bytes"], 1), "accuracy": p["accuracy"]}
-        for p in figures["points"]
-    ]
-    update = {
-        "operating_points": points,
-        "unsplit_accuracy": figures["unsplit_accuracy"],
-        "measured_on": measured_on,
-        "digest": "",
-    }
-    write_manifest(bundle, Manifest.model_validate(manifest.model_dump() | update))
 
 
 def _provenance(request: Request, photographs: int) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from narrows.codec.frame import PointCoding
 from narrows.codec.manifest import Manifest
 from narrows.codec.tables import CodingTables
 from narrows.models.backbones import build_backbone
-from narrows.models.bundle import SplitNetwork, latent_spec, write_bundle
+from narrows.models.bundle import SplitNetwork, add_int8_head, latent_spec, write_bundle
 from narrows.models.head import PatchHead
+from narrows.models.quantise import quantise_head
 from narrows.models.tail import build_tail
 
 SIDE, CHANNELS, LABELS = 32, 6, ("cat", "dog", "bird")
@@ -45,10 +46,14 @@ def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest
         build_backbone(config["backbone"], len(LABELS)).eval(),
     )
     points = [{"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(3)]
-    return write_bundle(path, network, {
+    write_bundle(path, network, {
         "name": name, "cut": "features[:4]", "tail": config, "labels": LABELS, "folders": LABELS,
         "input": {"short_side": SIDE, "max_aspect": 2.0, "stride": 8, "mean": MEAN, "std": STD},
         "latent": latent_spec(CHANNELS, SIDE, 2.0),
         "operating_points": points, "unsplit_accuracy": 0.0, "measured_on": "nothing",
         "provenance": {"seed": seed},
     })  # fmt: skip
+    weights = {name: tensor.numpy() for name, tensor in head.state_dict().items()}
+    pictures = np.random.default_rng(seed).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    int8 = quantise_head(head.layers(), weights, pictures)
+    return add_int8_head(path, *int8, {"photographs": len(pictures)})

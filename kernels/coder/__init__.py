@@ -186,6 +186,11 @@ def crc32c(data: bytes) -> int:
     return reference.crc32c(data) if _native is None else int(_native.crc32c(data))
 
 
+def instruction_set() -> str:
+    """The one in use where none is named, or `reference` where the extension is not built."""
+    return "reference" if _native is None else _native.isa()
+
+
 def instruction_sets() -> list[str]:
     """What `isa` may name here, the best last."""
     return [] if _native is None else _native.isas()
@@ -216,6 +221,7 @@ __all__ = [
     "encode",
     "encode_latent",
     "encode_rows",
+    "instruction_set",
     "instruction_sets",
     "quantise",
 ]

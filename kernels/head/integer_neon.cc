@@ -32,6 +32,7 @@ inline void finish(Sums sums, const float* scale, const float* bias, float* out)
 }  // namespace narrows
 
 #include "head/integer_tile.h"
+#include "head/row_functions.h"
 
 namespace narrows {
 extern const IntegerTiles kNeonIntegers;

@@ -26,7 +26,7 @@ from narrows.simulations.bench.coder_peers import (
 )
 from narrows.simulations.bench.coder_report import plot_coders, print_coders
 from narrows.simulations.bench.coder_workload import BATCH, REGIMES, SHAPE, Workload, make_workload
-from narrows.simulations.bench.race import ROUNDS, machine, race, scaling, usable_isas
+from narrows.simulations.bench.race import ROUNDS, machine, race, scaling
 
 OURS = "narrows"
 TOP = "mid"  # the regime whose figures stand first
@@ -58,7 +58,7 @@ def bench_coder(
         if regime == TOP:
             scalings = {name: _scaling(work, name, threads) for name in contenders}
         step()
-    isas = {isa: _own_child(isa, shape, rounds) for isa in usable_isas()}
+    isas = {isa: _own_child(isa, shape, rounds) for isa in coder.instruction_sets()}
     top = regimes[TOP]
     ours = {key: top["coders"][OURS][key] for key in ("encode_msym_s", "decode_msym_s")}
     return {

@@ -49,7 +49,7 @@ sys.stdin.read()
 
 def device_sender(bundle: Path, threads: int) -> Send:
     """The device's encoder at the bundle's finest point: uint8 RGB (height, width, 3) -> packet."""
-    encoder = load_feature_encoder(bundle, Manifest.load(bundle), threads)
+    encoder = load_feature_encoder(bundle, Manifest.load(bundle), threads=threads)
     return lambda image: encoder.encode(Image.fromarray(image), 0).data
 
 

@@ -12,19 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from narrows.kernels import coder
+
 Call = Callable[[], Any]
 ROUNDS = 15
 TURN_S = 0.005  # a turn repeats a short call for about this long
 SETTLE_S = 0.005  # thread pools spin for a while after their last work
+
+
 # Instruction sets that kernels are built for, each implying those before it.
-ISAS = {
-    "x86_64": ("portable", "avx2", "avx512"),
-    "AMD64": ("portable", "avx2", "avx512"),
-    "aarch64": ("portable", "neon", "dotprod", "i8mm"),
-    "arm64": ("portable", "neon", "dotprod", "i8mm"),
-}
-
-
 def race(
     calls: Mapping[str, Call], rounds: int = ROUNDS, step: Call = lambda: None
 ) -> dict[str, float]:
@@ -64,22 +60,7 @@ def machine() -> dict[str, Any]:
     which this is one, or None where the system does not tell.
     """
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "isa": isa(), "load": load}
-
-
-def isa() -> str:
-    """The instruction set in use, or `reference` where the extension is not built."""
-    try:
-        from narrows.kernels import _native
-    except ImportError:
-        return "reference"
-    return _native.isa()
-
-
-def usable_isas() -> Sequence[str]:
-    """Every instruction set that NARROWS_ISA may name here, slowest first."""
-    known = ISAS.get(platform.machine(), ("portable",))
-    return known[: known.index(isa()) + 1] if isa() in known else ()
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "isa": coder.instruction_set(), "load": load}
 
 
 def _turn(call: Call) -> list[float]:

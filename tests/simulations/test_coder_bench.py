@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from narrows.errors import NarrowsError
+from narrows.kernels import coder
 from narrows.simulations.bench import coder as bench
 from narrows.simulations.bench.coder_report import plot_coders, print_coders
 from narrows.simulations.bench.coder_workload import BATCH, REGIMES, make_workload
-from narrows.simulations.bench.race import race, scaling, usable_isas
+from narrows.simulations.bench.race import race, scaling
 
 SHAPE = (3, 6, 5)
 
@@ -29,7 +30,7 @@ def test_the_json_holds_what_was_promised(found):
     for peer in found["peers"].values():
         assert {"encode_msym_s", "decode_msym_s", "bits_per_symbol"} <= peer.keys()
     assert set(found["regimes"]) == set(REGIMES)
-    assert set(found["isas"]) == set(usable_isas())
+    assert set(found["isas"]) == set(coder.instruction_sets())
     assert found["scaling"]["threads"] == 2
     assert set(found["scaling"]) > set(found["peers"])
 

@@ -12,6 +12,7 @@ from narrows.codec.manifest import Manifest
 from narrows.edge.device import DeviceSettings, run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle
+from narrows.edge.head import HeadKind
 from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
@@ -37,6 +38,7 @@ class EdgeOptions:
     limit: int | None
     labels: bool
     part: str | None
+    head: HeadKind
     head_threads: int
     give_up_s: float
     json: bool
@@ -101,7 +103,7 @@ def _points(text: str, manifest: Manifest) -> tuple[int, ...]:
 
 def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
     if options.upload is None:
-        return load_feature_encoder(folder, manifest, options.head_threads)
+        return load_feature_encoder(folder, manifest, options.head, options.head_threads)
     kind, _, quality = options.upload.partition(":")
     if not quality.isdigit():
         raise ConfigError(f"--upload {options.upload}: expected jpeg:75 or webp:50, quality 1-100")

@@ -47,3 +47,23 @@ def sign(
     from narrows.codec.signature import sign_bundle
 
     print(f"signed; public key: {sign_bundle(path, key)}")
+
+
+@bundle.command()
+def quantise(
+    path: Folder,
+    data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
+    part: Annotated[
+        str | None, typer.Option(help="Part to calibrate on; `train` where there is one.")
+    ] = None,
+    photographs: Annotated[int, typer.Option(help="How many to calibrate on.")] = 128,
+    json: Json = False,
+) -> None:
+    """Add an int8 head: a third of the time on a device, the same packets on every machine.
+
+    Calibrates on photographs, measures both heads on others, and writes the figures into the
+    manifest. Sign the bundle again afterwards.
+    """
+    from narrows.simulations.quantisation import run_quantisation
+
+    run_quantisation(path, data, part, photographs, json)

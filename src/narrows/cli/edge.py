@@ -40,7 +40,15 @@ def edge(
     part: Annotated[
         str | None, typer.Option(help="Part of a labelled set; val or test by default.")
     ] = None,
-    head_threads: Annotated[int, typer.Option(help="Threads of the network here.")] = 1,
+    head: Annotated[
+        str,
+        typer.Option(
+            help="What computes features: int8 or fp32 (our kernels), onnx (ONNX Runtime), or auto."
+        ),
+    ] = "auto",
+    head_threads: Annotated[
+        int, typer.Option(help="Threads of ONNX Runtime; our kernels take one.")
+    ] = 1,
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
@@ -69,6 +77,7 @@ def edge(
             limit=limit,
             labels=labels,
             part=part,
+            head=head,  # type: ignore[arg-type]
             head_threads=head_threads,
             give_up_s=give_up_seconds,
             json=json,

@@ -21,6 +21,9 @@ def evaluate(
     wire: Annotated[
         bool, typer.Option("--wire", help="Send every frame over gRPC to a server.")
     ] = False,
+    head: Annotated[
+        str, typer.Option(help="auto, int8, fp32 or onnx: what computes the head.")
+    ] = "auto",
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of a table.")
     ] = False,
@@ -31,4 +34,4 @@ def evaluate(
     """
     from narrows.simulations.evaluation_report import run_evaluation
 
-    run_evaluation(bundle, data, points, part, limit, wire, json)
+    run_evaluation(bundle, data, points, part, limit, wire, head, json)  # type: ignore[arg-type]

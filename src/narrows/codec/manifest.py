@@ -17,7 +17,9 @@ from narrows.errors import BundleError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
-HEAD_FILES = ("head.onnx", "head.safetensors", "tables.safetensors")  # the device's part
+INT8_HEAD = "head_int8.safetensors"
+INT8_LAYERS = "int8_layers"  # its layer list in `Manifest.head`; a bundle may lack both
+HEAD_FILES = ("head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors")  # the device's part
 DIGEST_PREFIX_BYTES = 4
 
 
@@ -62,7 +64,7 @@ class Manifest(_Strict):
     cut: str  # which part of the backbone the head and the decoder replace
     input: InputSpec
     latent: LatentSpec
-    head: dict[str, Any]  # the head's layer list, for runners other than ONNX
+    head: dict[str, Any]  # the head's layer lists, for runners other than ONNX
     tail: dict[str, Any]  # architecture name and configuration
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     unsplit_accuracy: float = Field(ge=0, le=1)

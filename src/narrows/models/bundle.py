@@ -20,11 +20,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from narrows.codec.frame import FrameCodec, PointCoding
 from narrows.codec.frame import load as load_codec
-from narrows.codec.manifest import MANIFEST, FileEntry, Manifest
+from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, MANIFEST, SIGNATURE, FileEntry, Manifest
 from narrows.errors import BundleError
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.models.head import PATCH, PatchHead
 from narrows.models.onnx_head import build_onnx_head
+from narrows.models.quantise import Layers
 from narrows.models.tail import Tail, build_tail
 
 PROVISIONAL = "0" * 64
@@ -70,6 +71,43 @@ def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
     text = json.dumps(manifest.model_dump(mode="json"), indent=1)
     (bundle / MANIFEST).write_text(text + "\n")
     return manifest
+
+
+def stamp(bundle: Path, figures: dict[str, Any], measured_on: str) -> Manifest:
+    """Write measured figures, as `narrows evaluate --json` gives them, into the manifest."""
+    points = [
+        {"id": p["id"], "packet_bytes": round(p["packet_bytes"], 1), "accuracy": p["accuracy"]}
+        for p in figures["points"]
+    ]
+    update = {
+        "operating_points": points,
+        "unsplit_accuracy": figures["unsplit_accuracy"],
+        "measured_on": measured_on,
+    }
+    return _rewrite(bundle, update)
+
+
+def add_int8_head(
+    bundle: Path, layers: Layers, tensors: dict[str, NDArray], calibration: dict[str, Any]
+) -> Manifest:
+    """Put an int8 head beside the bundle's own; `calibration` says on what it was calibrated."""
+    manifest = Manifest.load(bundle)
+    save_arrays(tensors, bundle / INT8_HEAD)
+    return _rewrite(
+        bundle,
+        {
+            "head": manifest.head | {INT8_LAYERS: layers},
+            "files": manifest.files | {INT8_HEAD: _entry(bundle / INT8_HEAD)},
+            "provenance": manifest.provenance | {"int8_calibration": calibration},
+        },
+    )
+
+
+def _rewrite(bundle: Path, update: dict[str, Any]) -> Manifest:
+    """Change fields of the manifest; its signature, being over the old one, goes."""
+    (bundle / SIGNATURE).unlink(missing_ok=True)
+    fields = Manifest.load(bundle).model_dump() | update | {"digest": ""}
+    return write_manifest(bundle, Manifest.model_validate(fields))
 
 
 def _entry(path: Path) -> FileEntry:
