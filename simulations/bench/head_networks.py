@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from narrows.codec.manifest import Manifest
 
 SIDE = 224  # pixels
+CALIBRATION_PICTURES = 8  # for every runtime's int8
 Layers = list[dict[str, Any]]
 
 

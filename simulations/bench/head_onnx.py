@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.models.onnx_head import build_onnx_head
-from narrows.simulations.bench.head_networks import Network, photographs
+from narrows.simulations.bench.head_networks import CALIBRATION_PICTURES, Network, photographs
 
-CALIBRATION_PICTURES = 8
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -41,6 +40,7 @@ def openvino(network: Network, threads: int) -> dict[str, Run]:
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
         config |= {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
         config["ENABLE_HYPER_THREADING"] = True  # a virtual machine's cores may look like siblings
+        config["ENABLE_CPU_PINNING"] = False  # others may be busy on the core it would choose
         graph = core.read_model(model)
         graph.reshape([1, network.side, network.side, 3])
         compiled = core.compile_model(graph, "CPU", config)

@@ -54,8 +54,13 @@ def scaling(calls: Sequence[Call], seconds: float = 0.05, rounds: int = 5) -> fl
 
 
 def machine() -> dict[str, Any]:
-    """What a result was measured on; `isa` is the instruction set our kernels chose."""
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "isa": coder.instruction_set()}
+    """What a result was measured on.
+
+    isa: the instruction set our kernels chose; load: processes that ran in the last minute, of
+    which this is one, or None where the system does not tell.
+    """
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "isa": coder.instruction_set(), "load": load}
 
 
 def _turn(call: Call) -> list[float]:

@@ -1,5 +1,6 @@
 """`narrows bench`: our parts and their peers, interleaved in one run, as ratios of medians."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,21 @@ from narrows.errors import ConfigError
 bench = typer.Typer(no_args_is_help=True, help="Measure a part beside its peers, in one run.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
-Plot = Annotated[Path | None, typer.Option(help="Write a picture of the results.", metavar="PNG")]
+
+
+def _drawable(plot: Path | None) -> Path | None:
+    """Refuse before the measuring what could not be drawn after it."""
+    if plot is not None and find_spec("matplotlib") is None:
+        raise ConfigError("--plot draws with matplotlib: pip install 'narrows[server]'")
+    if plot is not None and not plot.parent.is_dir():
+        raise ConfigError(f"--plot {plot}: {plot.parent} is no folder: make it first")
+    return plot
+
+
+Plot = Annotated[
+    Path | None,
+    typer.Option(help="Write a picture of the results.", metavar="PNG", callback=_drawable),
+]
 
 
 @bench.command()

@@ -2,14 +2,15 @@
 
     narrows.codec.compressai.accelerate(model)
 
-`compress` and `decompress` then give the tensors that CompressAI's own round trip gives, in strings
-of docs/bitstream.md, in a fraction of the time and without the GIL. A string that was cut, changed
-or written by another model is an error. Symbols saturate at 16 bits; arithmetic is float32.
+`compress` and `decompress` then give the tensors that CompressAI's own round trip gives, in the
+strings of docs/bitstream.md, in a fraction of the time. A string that was cut, changed or written
+by another model is an error. Symbols saturate at 16 bits; arithmetic is float32.
 
 Models that call CompressAI's coder themselves, symbol by symbol, as autoregressive ones do, keep
 it. Needs CompressAI, which nothing else in this room may.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +64,8 @@ class FastEntropyBottleneck(EntropyBottleneck):
         channels = built.tables.channels
         if x.ndim < 2 or x.shape[1] != channels:
             raise ValueError(f"expected (batch, {channels}, ...), got {tuple(x.shape)}")
-        area = x[0, 0].numel() if len(x) else 0
-        latents = x.detach().float().cpu().reshape(len(x), channels, 1, area).numpy()
+        area = math.prod(x.shape[2:])
+        latents = _floats(x).reshape(len(x), channels, 1, area)
         counts, gain, median = np.full(channels, area, np.uint64), _ones(channels), _median(self)
         return [
             seal(coder.encode_latent(y, gain, median, built.tables.arrays), counts, built.key)
@@ -79,7 +80,7 @@ class FastEntropyBottleneck(EntropyBottleneck):
             ValueError: before `update()`.
         """
         built = _built(self)
-        channels, area = built.tables.channels, int(np.prod(size))
+        channels, area = built.tables.channels, math.prod(size)
         counts = np.full(channels, area, np.uint64)
         coded = [unseal(s, counts, built.key) for s in strings]
         latents, errors = coder.decode_latents(
@@ -94,7 +95,7 @@ class FastEntropyBottleneck(EntropyBottleneck):
         for index, error in enumerate(errors):
             if error is not None:
                 raise CorruptPayload(f"string {index} does not decode: {error}")
-        latent = torch.from_numpy(latents).reshape(len(strings), channels, *size)
+        latent = torch.from_numpy(latents.reshape(len(strings), channels, *size))
         return latent.to(self._quantized_cdf.device)
 
 
@@ -216,8 +217,14 @@ def _unfloored(frequencies: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def _median(model: EntropyBottleneck) -> NDArray[np.float32]:
-    medians: NDArray[np.float32] = model._get_medians().detach().float().cpu().flatten().numpy()
-    return medians
+    return np.ascontiguousarray(_floats(model.quantiles)[:, 0, 1])
+
+
+def _floats(tensor: Tensor) -> NDArray[np.float32]:
+    """float32, from any device: one call, as each of torch's gives up the GIL and waits for it."""
+    tensor = tensor if tensor.dtype == torch.float32 else tensor.float()
+    floats: NDArray[np.float32] = tensor.numpy(force=True)
+    return floats
 
 
 def _ones(channels: int) -> NDArray[np.float32]:
