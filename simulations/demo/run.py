@@ -143,7 +143,7 @@ def _online(
 
 def _recommended(manifest: Manifest) -> int:
     """By the bundle's own measurement: a demonstration's few photographs are too few to choose."""
-    points = [point.model_dump() for point in manifest.operating_points]
+    points = manifest.as_dict()["operating_points"]
     return fig.recommended(points, manifest.unsplit_accuracy)
 
 

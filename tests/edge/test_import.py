@@ -55,4 +55,4 @@ def test_a_loaded_and_used_head_needs_no_runtime_and_little_memory(tiny_bundle: 
     assert isinstance(modules, list)
     assert not {*BLOCKED, "onnxruntime"} & set(modules)
     assert found["rooms"] == []
-    assert rss < 90e6
+    assert rss < 70e6

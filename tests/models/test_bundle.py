@@ -103,9 +103,7 @@ def test_a_signature_holds_for_its_key_and_manifest_alone(bundle, tmp_path):
     other = sign_bundle(shutil.copytree(bundle, tmp_path / "other"), tmp_path / "other.pem")
     with pytest.raises(SignatureError, match="not made by"):
         verify_signature(bundle, other)
-    write_manifest(
-        bundle, Manifest.load(bundle).model_copy(update={"measured_on": "x", "digest": ""})
-    )
+    write_manifest(bundle, Manifest.load(bundle).as_dict() | {"measured_on": "x"})
     with pytest.raises(SignatureError):
         verify_signature(bundle, public)
     (bundle / "manifest.sig").unlink()

@@ -13,12 +13,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of t
 @bundle.command()
 def inspect(path: Folder, json: Json = False) -> None:
     """Show what a bundle is: cut, operating points as measured, files, provenance."""
+    from json import dumps
+
     from narrows.cli._bundle_text import show
     from narrows.codec.manifest import Manifest
 
     manifest = Manifest.load(path)
-    print(manifest.model_dump_json() if json else "", end="\n" if json else "")
-    if not json:
+    if json:
+        print(dumps(manifest.as_dict()))
+    else:
         show(manifest)
 
 

@@ -7,10 +7,12 @@ four bytes of it, so features never meet tables they were not coded with.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
+from msgspec import Meta
 
 from narrows.errors import BundleError
 
@@ -23,53 +25,56 @@ HEAD_FILES = ("head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors") 
 DIGEST_PREFIX_BYTES = 4
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class FileEntry(_Strict):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
 
 
-class InputSpec(_Strict):
+class FileEntry(_Strict, frozen=True, kw_only=True):
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Meta(ge=0)]
+
+
+class InputSpec(_Strict, frozen=True, kw_only=True):
     """How a photograph becomes the head's input: docs/bundle.md has the rule in words."""
 
-    short_side: int = Field(ge=8, le=4096)  # pixels after resizing
-    max_aspect: float = Field(ge=1.0, le=8.0)  # a longer side is centre-cropped
-    stride: int = Field(ge=1, le=64)  # the head's; sides are padded to a multiple of it
-    colour: str = Field(default="RGB", pattern="^RGB$")
+    short_side: Annotated[int, Meta(ge=8, le=4096)]  # pixels after resizing
+    max_aspect: Annotated[float, Meta(ge=1.0, le=8.0)]  # a longer side is centre-cropped
+    stride: Annotated[int, Meta(ge=1, le=64)]  # the head's; sides are padded to a multiple of it
+    colour: Annotated[str, Meta(pattern="^RGB$")] = "RGB"
     mean: tuple[float, float, float]  # of values in 0..1
     std: tuple[float, float, float]
 
 
-class LatentSpec(_Strict):
-    channels: int = Field(ge=1, le=4096)
-    max_height: int = Field(ge=1, le=4096)
-    max_width: int = Field(ge=1, le=4096)
+class LatentSpec(_Strict, frozen=True, kw_only=True):
+    channels: Annotated[int, Meta(ge=1, le=4096)]
+    max_height: Annotated[int, Meta(ge=1, le=4096)]
+    max_width: Annotated[int, Meta(ge=1, le=4096)]
 
 
-class OperatingPoint(_Strict):
+class OperatingPoint(_Strict, frozen=True, kw_only=True):
     """One rate: point 0 is the finest. Bytes and accuracy are measured, through the real coder."""
 
-    id: int = Field(ge=0, le=255)
-    packet_bytes: float = Field(ge=0)  # mean over the frames of `Manifest.measured_on`
-    accuracy: float = Field(ge=0, le=1)
+    id: Annotated[int, Meta(ge=0, le=255)]
+    packet_bytes: Annotated[float, Meta(ge=0)]  # mean over the frames of `Manifest.measured_on`
+    accuracy: Share
 
 
-class Manifest(_Strict):
+class Manifest(_Strict, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
-    digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    digest: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
     cut: str  # which part of the backbone the head and the decoder replace
     input: InputSpec
     latent: LatentSpec
     head: dict[str, Any]  # the head's layer lists, for runners other than ONNX
     tail: dict[str, Any]  # architecture name and configuration
-    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
-    unsplit_accuracy: float = Field(ge=0, le=1)
+    operating_points: Annotated[tuple[OperatingPoint, ...], Meta(min_length=1)]
+    unsplit_accuracy: Share
     measured_on: str  # which frames the figures above come from
-    labels: tuple[str, ...] = Field(min_length=1)  # what people read, by class index
+    labels: Annotated[tuple[str, ...], Meta(min_length=1)]  # what people read, by class index
     folders: tuple[str, ...] = ()  # the class folders of the training set, in the same order
     provenance: dict[str, Any]  # data, seed, commit, recipe
     files: dict[str, FileEntry]
@@ -79,12 +84,27 @@ class Manifest(_Strict):
         """First bytes of the digest, as a packet's header carries them."""
         return bytes.fromhex(self.digest)[:DIGEST_PREFIX_BYTES]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, texts and numbers, as in the file."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
     def computed_digest(self) -> str:
         """SHA-256, in hex, of the canonical JSON (sorted keys, no spaces) without `digest`."""
-        body = self.model_dump(mode="json", exclude={"digest"})
-        return hashlib.sha256(
-            json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-        ).hexdigest()
+        body = self.as_dict()
+        del body["digest"]
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def sealed(cls, fields: dict[str, Any]) -> "Manifest":
+        """A manifest of these fields, with the digest that they have.
+
+        Raises:
+            BundleError: a key missing, unknown or out of range.
+        """
+        manifest = _checked(lambda: msgspec.convert(fields | {"digest": ""}, cls), "manifest")
+        return msgspec.structs.replace(manifest, digest=manifest.computed_digest())
 
     @classmethod
     def parse(cls, text: str | bytes, origin: str) -> "Manifest":
@@ -93,12 +113,7 @@ class Manifest(_Strict):
         Raises:
             BundleError: not JSON, a key missing, unknown or out of range, or a wrong digest.
         """
-        try:
-            manifest = cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise BundleError(f"{origin}: {where}: {first['msg']}") from None
+        manifest = _checked(lambda: msgspec.json.decode(text, type=cls), origin)
         if manifest.schema_version != SCHEMA_VERSION:
             raise BundleError(
                 f"{origin}: schema version {manifest.schema_version}, this build reads "
@@ -133,3 +148,10 @@ class Manifest(_Strict):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != self.files[name].sha256:
                 raise BundleError(f"{path}: SHA-256 differs from the manifest's: fetch it again")
+
+
+def _checked(make: Callable[[], Manifest], origin: str) -> Manifest:
+    try:
+        return make()
+    except msgspec.DecodeError as error:  # and what it is derived into: a value out of range
+        raise BundleError(f"{origin}: {error}") from None

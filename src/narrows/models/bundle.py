@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from narrows.codec.frame import FrameCodec, PointCoding
 from narrows.codec.frame import load as load_codec
-from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, MANIFEST, SIGNATURE, FileEntry, Manifest
+from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, MANIFEST, SIGNATURE, Manifest
 from narrows.errors import BundleError
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.models.head import PATCH, PatchHead
@@ -62,14 +62,13 @@ def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> 
     )
     files = {name: _entry(bundle / name) for name in names}
     head = {"layers": network.head.layers(), "config": network.head.config}
-    return write_manifest(bundle, Manifest(head=head, files=files, **about))
+    return write_manifest(bundle, about | {"head": head, "files": files})
 
 
-def write_manifest(bundle: Path, manifest: Manifest) -> Manifest:
-    """Give the manifest its digest and write it."""
-    manifest = manifest.model_copy(update={"digest": manifest.computed_digest()})
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1)
-    (bundle / MANIFEST).write_text(text + "\n")
+def write_manifest(bundle: Path, fields: dict[str, Any]) -> Manifest:
+    """Check the fields, seal them with their digest and write them. Raises BundleError."""
+    manifest = Manifest.sealed(fields)
+    (bundle / MANIFEST).write_text(json.dumps(manifest.as_dict(), indent=1) + "\n")
     return manifest
 
 
@@ -97,7 +96,7 @@ def add_int8_head(
         bundle,
         {
             "head": manifest.head | {INT8_LAYERS: layers},
-            "files": manifest.files | {INT8_HEAD: _entry(bundle / INT8_HEAD)},
+            "files": manifest.as_dict()["files"] | {INT8_HEAD: _entry(bundle / INT8_HEAD)},
             "provenance": manifest.provenance | {"int8_calibration": calibration},
         },
     )
@@ -106,13 +105,12 @@ def add_int8_head(
 def _rewrite(bundle: Path, update: dict[str, Any]) -> Manifest:
     """Change fields of the manifest; its signature, being over the old one, goes."""
     (bundle / SIGNATURE).unlink(missing_ok=True)
-    fields = Manifest.load(bundle).model_dump() | update | {"digest": ""}
-    return write_manifest(bundle, Manifest.model_validate(fields))
+    return write_manifest(bundle, Manifest.load(bundle).as_dict() | update)
 
 
-def _entry(path: Path) -> FileEntry:
+def _entry(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
-    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def _point_arrays(points: list[PointCoding]) -> dict[str, NDArray]:
