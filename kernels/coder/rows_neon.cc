@@ -12,62 +12,63 @@ namespace {
 using Vector = uint32x4_t;
 constexpr size_t kWidth = 4;
 
-struct Shuffle {
-  uint8_t compression[8];  // moves the words of a mask's lanes to the front
-  uint8_t expansion[16];   // the other way, into the low halves of 32 bits
-  uint8_t bytes;           // two for every lane of the mask
+// By mask of four lanes, apart for the sake of addressing.
+struct Shuffles {
+  uint8_t compression[16][8];  // moves the words of the lanes to the front
+  uint8_t expansion[16][16];   // the other way, into the low halves of 32 bits
+  uint8_t words[16];           // how many
 };
 
-constexpr std::array<Shuffle, 16> make_shuffles() {
-  std::array<Shuffle, 16> table{};
+constexpr Shuffles make_shuffles() {
+  Shuffles table{};
   for (uint32_t mask = 0; mask < 16; ++mask) {
-    Shuffle& shuffle = table[mask];
-    for (uint8_t& byte : shuffle.compression) byte = 0xFF;
-    for (uint8_t& byte : shuffle.expansion) byte = 0xFF;
+    for (uint8_t& byte : table.compression[mask]) byte = 0xFF;
+    for (uint8_t& byte : table.expansion[mask]) byte = 0xFF;
     for (uint8_t lane = 0; lane < 4; ++lane)
       if (mask >> lane & 1) {
+        const uint8_t word = table.words[mask]++;
         for (uint8_t byte = 0; byte < 2; ++byte) {
-          shuffle.compression[shuffle.bytes + byte] = 2 * lane + byte;
-          shuffle.expansion[4 * lane + byte] = shuffle.bytes + byte;
+          table.compression[mask][2 * word + byte] = 2 * lane + byte;
+          table.expansion[mask][4 * lane + byte] = 2 * word + byte;
         }
-        shuffle.bytes += 2;
       }
   }
   return table;
 }
-constexpr auto kShuffles = make_shuffles();
+constexpr Shuffles kShuffles = make_shuffles();
 
-// The shuffle for lanes whose bits are all set.
-inline const Shuffle& shuffle_of(Vector lanes) {
+// Of lanes whose bits are all set or none.
+inline uint64_t mask_of(Vector lanes) {
   const Vector bits = {1, 2, 4, 8};
-  return kShuffles[vaddvq_u32(vandq_u32(lanes, bits))];
+  return vaddvq_u32(vandq_u32(lanes, bits));
 }
 
 // ---- latents and symbols to entries
 
 // Eight symbols that begin `index` symbols into a row of `count`.
-inline void store_entries(int16x8_t symbols, size_t index, size_t count, const Channel& channel,
-                          uint16_t* entries, std::vector<Escaped>& escaped, size_t first) {
-  const uint16x8_t length = vdupq_n_u16(static_cast<uint16_t>(channel.length));
+inline void store_entries(int16x8_t symbols, size_t index, size_t count, int16_t offset,
+                          uint16_t length, uint16_t* entries, std::vector<Escaped>& escaped,
+                          size_t first) {
   // Modulo 2^16, as no symbol outside the table comes to lie inside it: it stays within int16.
-  const uint16x8_t entry =
-      vreinterpretq_u16_s16(vsubq_s16(symbols, vdupq_n_s16(static_cast<int16_t>(channel.offset))));
-  const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, length));
+  const uint16x8_t entry = vreinterpretq_u16_s16(vsubq_s16(symbols, vdupq_n_s16(offset)));
+  const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, vdupq_n_u16(length)));
   vst1q_u16(entries + count - index - 8, vextq_u16(reversed, reversed, 4));
-  if (__builtin_expect(vmaxvq_u16(entry) >= channel.length, 0)) {
+  if (__builtin_expect(vmaxvq_u16(entry) >= length, 0)) {
     int16_t values[8];
     vst1q_s16(values, symbols);
     for (size_t j = 0; j < 8; ++j)
-      if (static_cast<uint16_t>(values[j] - channel.offset) >= channel.length)
+      if (static_cast<uint16_t>(values[j] - offset) >= length)
         append(escaped, first + index + j, values[j]);
   }
 }
 
 void entries_of_symbols(const int16_t* symbols, size_t count, const Channel& channel,
                         uint16_t* entries, std::vector<Escaped>& escaped, size_t first) {
+  const auto offset = static_cast<int16_t>(channel.offset);
+  const auto length = static_cast<uint16_t>(channel.length);
   size_t i = 0;
   for (; i + 8 <= count; i += 8)
-    store_entries(vld1q_s16(symbols + i), i, count, channel, entries, escaped, first);
+    store_entries(vld1q_s16(symbols + i), i, count, offset, length, entries, escaped, first);
   entries_of_symbols_scalar(symbols, i, count, channel, entries, escaped, first);
 }
 
@@ -81,11 +82,13 @@ void entries_of_latent(const float* latent, size_t count, Quantiser quantiser,
     const float32x4_t value = vsubq_f32(vmulq_f32(vld1q_f32(from), gain), median);
     return vcvtnq_s32_f32(vmaxnmq_f32(value, lowest));
   };
+  const auto offset = static_cast<int16_t>(channel.offset);
+  const auto length = static_cast<uint16_t>(channel.length);
   size_t i = 0;
   for (; i + 8 <= count; i += 8) {
     const int16x4_t low = vqmovn_s32(rounded_four(latent + i));
-    store_entries(vqmovn_high_s32(low, rounded_four(latent + i + 4)), i, count, channel, entries,
-                  escaped, first);
+    store_entries(vqmovn_high_s32(low, rounded_four(latent + i + 4)), i, count, offset, length,
+                  entries, escaped, first);
   }
   entries_of_latent_scalar(latent, i, count, quantiser, channel, entries, escaped, first);
 }
@@ -99,7 +102,7 @@ inline uint32x4_t two(const PackedPush* pushes, uint16_t a, uint16_t b) {
 
 // One step of four lanes.
 inline Vector push4(Vector state, const uint16_t* entries, const PackedPush* pushes,
-                    uint8_t*& words) {
+                    uint16_t*& words) {
   const uint32x4_t low = two(pushes, entries[0], entries[1]);
   const uint32x4_t high = two(pushes, entries[2], entries[3]);
   const Vector interval = vuzp1q_u32(low, high), packed = vuzp2q_u32(low, high);
@@ -110,10 +113,11 @@ inline Vector push4(Vector state, const uint16_t* entries, const PackedPush* pus
   const Vector multiplier = vorrq_u32(packed, vdupq_n_u32(0x80000000));
 
   const Vector emits = vcgeq_u32(state, limit);
-  const Shuffle& shuffle = shuffle_of(emits);
+  const uint64_t mask = mask_of(emits);
   const uint8x8_t halves = vreinterpret_u8_u16(vmovn_u32(state));
-  vst1_u8(words, vtbl1_u8(halves, vld1_u8(shuffle.compression)));
-  words += shuffle.bytes;
+  const uint8x8_t front = vtbl1_u8(halves, vld1_u8(kShuffles.compression[mask]));
+  vst1_u16(words, vreinterpret_u16_u8(front));
+  words += kShuffles.words[mask];
   state = vshlq_u32(state, vreinterpretq_s32_u32(vandq_u32(emits, vdupq_n_u32(-16u))));
 
   const Vector x = vsraq_n_u32(state, packed, 31);  // plus the increment
@@ -130,14 +134,13 @@ uint16_t* encode_vectors(const uint16_t* entries, size_t count, const Channel& c
   const size_t remainder = count % Lanes;
   words = encode_remainder(entries, remainder, channel, Lanes, states, words);
   const PackedPush* pushes = channel.packed_pushes.data();
-  auto* to = reinterpret_cast<uint8_t*>(words);
   Vector state[kVectors];
   for (int v = 0; v < kVectors; ++v) state[v] = vld1q_u32(states + kWidth * v);
   for (size_t k = remainder; k < count; k += Lanes)
     for (int v = 0; v < kVectors; ++v)
-      state[v] = push4(state[v], entries + k + kWidth * v, pushes, to);
+      state[v] = push4(state[v], entries + k + kWidth * v, pushes, words);
   for (int v = 0; v < kVectors; ++v) vst1q_u32(states + kWidth * v, state[v]);
-  return reinterpret_cast<uint16_t*>(to);
+  return words;
 }
 
 uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, int lanes,
@@ -178,10 +181,10 @@ inline Vector pop4(Vector state, const uint8_t* found, const uint32_t* intervals
   const Vector within = vsubq_u32(slots, vshrq_n_u32(interval, 18));
   state = vmlaq_u32(within, frequency, vshrq_n_u32(state, kPrecision));
   const Vector needs = vcltq_u32(state, vdupq_n_u32(kLower));
-  const Shuffle& shuffle = shuffle_of(needs);
+  const uint64_t mask = mask_of(needs);
   const uint8x16_t words = vcombine_u8(vld1_u8(next), vdup_n_u8(0));
-  const Vector low = vreinterpretq_u32_u8(vqtbl1q_u8(words, vld1q_u8(shuffle.expansion)));
-  next += shuffle.bytes;
+  const Vector low = vreinterpretq_u32_u8(vqtbl1q_u8(words, vld1q_u8(kShuffles.expansion[mask])));
+  next += 2 * kShuffles.words[mask];
   const int32x4_t by = vreinterpretq_s32_u32(vandq_u32(needs, vdupq_n_u32(16)));
   return vorrq_u32(vshlq_u32(state, by), low);
 }
