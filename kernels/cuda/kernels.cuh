@@ -47,7 +47,7 @@ __device__ inline size_t packet_of_warp() {
 }
 
 template <typename Source>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 8)
     encode_kernel(TableView tables, RowView rows, Source source, size_t packets, uint32_t lanes,
                   uint32_t slot_bytes, uint16_t* scratch, uint8_t* payloads, Encoded* encoded) {
   const size_t packet = packet_of_warp();
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <typename Output>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, 8)
     decode_kernel(TableView tables, RowView rows, Output output, size_t packets,
                   const uint8_t* payloads, size_t payload_bytes, const Coded* coded,
                   Verdict* verdicts) {

@@ -5,33 +5,44 @@
 
 namespace narrows::cuda {
 
-// The entry whose interval holds a slot; `interval` becomes its interval.
-NARROWS_DEVICE uint32_t find_entry(const TableView& tables, uint32_t row, TableRow table,
-                                   uint32_t slot, uint32_t& interval) {
-  uint32_t entry = load_table(tables.finds + row * kFinds + (slot >> 4));
-  interval = load_table(tables.pops + table.begin + entry);
-  while (slot - start_of(interval) >= frequency_of(interval))
-    interval = load_table(tables.pops + table.begin + ++entry);
-  return entry;
-}
+// A row's table to look slots up in.
+class Lookup {
+ public:
+  NARROWS_DEVICE Lookup(const TableView& tables, uint32_t row, TableRow table)
+      : finds_(pinned(tables.finds + row * kFinds)), pops_(pinned(tables.pops + table.begin)) {}
+
+  // The entry whose interval holds the slot; `interval` becomes its interval.
+  NARROWS_DEVICE uint32_t find(uint32_t slot, uint32_t& interval) const {
+    uint32_t entry = load_table(finds_ + (slot >> 4));
+    interval = load_table(pops_ + entry);
+    while (slot - start_of(interval) >= frequency_of(interval))
+      interval = load_table(pops_ + ++entry);
+    return entry;
+  }
+
+ private:
+  const uint16_t* finds_;
+  const uint32_t* pops_;
+};
 
 // Words are the stream's rest, then those parked in the other lanes. Where none is left the state
 // has come down to where the encoder began, below L.
 template <typename Warp>
 class SerialDecoder {
  public:
-  NARROWS_DEVICE SerialDecoder(Warp warp, const uint16_t* next, const uint16_t* end,
+  NARROWS_DEVICE SerialDecoder(Warp warp, const uint16_t* words, uint32_t next, uint32_t end,
                                const uint32_t* states, uint32_t lanes)
       : warp_(warp),
+        words_(words),
         next_(next),
         end_(end),
         states_{states[0], states[1]},
         state_(warp.shuffle(states[0], 0)),
         parked_(lanes - 1) {}
 
-  NARROWS_DEVICE uint32_t take(const TableView& tables, uint32_t row, TableRow table) {
+  NARROWS_DEVICE uint32_t take(const Lookup& lookup) {
     uint32_t interval;
-    const uint32_t entry = find_entry(tables, row, table, state_ & (kTotal - 1), interval);
+    const uint32_t entry = lookup.find(state_ & (kTotal - 1), interval);
     state_ = popped(state_, interval);
     refill();
     return entry;
@@ -63,7 +74,7 @@ class SerialDecoder {
   NARROWS_DEVICE void refill() {
     if (state_ >= kLower) return;
     if (next_ != end_) {
-      state_ = state_ << 16 | *next_++;
+      state_ = state_ << 16 | load_table(words_ + next_++);
     } else if (parked_) {
       const uint32_t state =
           warp_.shuffle(parked_ < kWarp ? states_[0] : states_[1], parked_ % kWarp);
@@ -73,7 +84,8 @@ class SerialDecoder {
   }
 
   Warp warp_;
-  const uint16_t *next_, *end_;
+  const uint16_t* words_;
+  uint32_t next_, end_;
   uint32_t states_[2];  // of this thread's lanes
   uint32_t state_;      // of lane 0
   uint32_t parked_;     // words left in the lanes 1 to parked_

@@ -79,6 +79,17 @@ NARROWS_DEVICE T load_stream(const T* from) {
 #endif
 }
 
+// The same address, of which the compiler knows no longer how it came about: else it adds up the
+// whole sum again for every access.
+template <typename T>
+NARROWS_DEVICE T* pinned(T* address) {
+#ifdef __CUDA_ARCH__
+  asm("" : "+l"(address));
+  __builtin_assume(__isGlobal(address));
+#endif
+  return address;
+}
+
 // round(value * gain - median), half to even, within +-32767; not-a-number becomes the lowest.
 NARROWS_DEVICE int32_t quantised(float value, Quantiser quantiser) {
 #ifdef __CUDA_ARCH__

@@ -67,7 +67,7 @@ struct SymbolSource {
     NARROWS_DEVICE Raw load(uint32_t i) const { return load_stream(symbols + i); }
     NARROWS_DEVICE int32_t symbol(Raw raw) const { return raw; }
   };
-  NARROWS_DEVICE Row row(uint32_t, uint32_t start) const { return {symbols + start}; }
+  NARROWS_DEVICE Row row(uint32_t, uint32_t start) const { return {pinned(symbols + start)}; }
 };
 
 struct LatentSource {
@@ -81,7 +81,7 @@ struct LatentSource {
     NARROWS_DEVICE int32_t symbol(Raw raw) const { return quantised(raw, quantiser); }
   };
   NARROWS_DEVICE Row row(uint32_t row, uint32_t start) const {
-    return {latent + start,
+    return {pinned(latent + start),
             {load_table(&quantisers[row].gain), load_table(&quantisers[row].median)}};
   }
 };
@@ -107,7 +107,7 @@ struct SymbolOutput {
     }
   };
   NARROWS_DEVICE Row row(uint32_t, uint32_t start, TableRow table) const {
-    return {symbols + start, table.offset, table.length};
+    return {pinned(symbols + start), table.offset, table.length};
   }
   NARROWS_DEVICE void clear(uint32_t i) const { symbols[i] = 0; }
 };
@@ -139,7 +139,7 @@ struct LatentOutput {
     }
   };
   NARROWS_DEVICE Row row(uint32_t row, uint32_t start, TableRow table) const {
-    return {latent + start,
+    return {pinned(latent + start),
             {load_table(&dequantisers[row].gain), load_table(&dequantisers[row].median)},
             table.offset,
             table.length};

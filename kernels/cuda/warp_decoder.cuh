@@ -32,13 +32,13 @@ class PacketDecoder {
         (lanes == 1 && coded.tail) || coded.bytes < 4 * lanes || coded.bytes % 2)
       return Verdict::sizes;
     if (reinterpret_cast<uintptr_t>(payload) % 2) return Verdict::misaligned;
-    next_ = reinterpret_cast<const uint16_t*>(payload);
-    end_ = next_ + coded.bytes / 2;
+    words_ = pinned(reinterpret_cast<const uint16_t*>(payload));
+    end_ = coded.bytes / 2;
     if (!start(lanes)) return Verdict::lane_start;
     const uint32_t body = lanes > 1 ? total - coded.tail : 0;
     if (!take_body(lanes, body)) return Verdict::ran_out;
     if (!lanes_end(lanes)) return Verdict::lane_end;
-    SerialDecoder<Warp> serial(warp_, next_, end_, states_, lanes);
+    SerialDecoder<Warp> serial(warp_, words_, next_, end_, states_, lanes);
     take_tail(serial, body);
     if (!take_escapes(serial)) return Verdict::escape;
     return serial.at_end() ? Verdict::ok : Verdict::left_over;
@@ -50,10 +50,10 @@ class PacketDecoder {
       const uint32_t lane = warp_.lane() + s * kWarp;
       states_[s] = kLower;
       if (lane >= lanes) continue;
-      states_[s] = next_[2 * lane] | uint32_t{next_[2 * lane + 1]} << 16;
+      states_[s] = words_[2 * lane] | uint32_t{words_[2 * lane + 1]} << 16;
       low |= states_[s] < kLower;
     }
-    next_ += 2 * lanes;
+    next_ = 2 * lanes;
     return lanes == 1 || !warp_.ballot(low);
   }
 
@@ -85,13 +85,14 @@ class PacketDecoder {
   NARROWS_DEVICE bool take_row(uint32_t row, uint32_t start, uint32_t count, uint32_t lanes) {
     const TableRow table = tables_.rows[row];
     const auto output = output_.row(row, start, table);
+    const Lookup lookup(tables_, row, table);
     uint32_t first = 0;
     if (lanes >= kWarp) {
       constexpr uint32_t kSymbols = kAhead * kWarp * States;
       while (first + kSymbols <= count && end_ - next_ >= kSymbols) {
 #pragma unroll
         for (uint32_t g = 0; g < kAhead * States; ++g, first += kWarp)
-          take<true>(output, row, table, states_[g % States], first + warp_.lane(), true);
+          take<true>(output, lookup, table.length, states_[g % States], first + warp_.lane(), true);
       }
     }
     for (; first < count; first += lanes) {
@@ -99,7 +100,8 @@ class PacketDecoder {
       for (uint32_t s = 0; s < States; ++s) {
         const uint32_t lane = warp_.lane() + s * kWarp;
         const bool active = lane < lanes && first + lane < count;
-        if (!take<false>(output, row, table, states_[s], first + lane, active)) return false;
+        if (!take<false>(output, lookup, table.length, states_[s], first + lane, active))
+          return false;
       }
     }
     return true;
@@ -107,19 +109,19 @@ class PacketDecoder {
 
   // One symbol of every active lane, the lowest reads its word first. False where there is none.
   template <bool Whole, typename Row>
-  NARROWS_DEVICE bool take(const Row& output, uint32_t row, TableRow table, uint32_t& state,
-                           uint32_t index, bool active) {
+  NARROWS_DEVICE bool take(const Row& output, const Lookup& lookup, uint32_t length,
+                           uint32_t& state, uint32_t index, bool active) {
     uint32_t entry = 0, interval = 0, after = state;
     if (Whole || active) {
-      entry = find_entry(tables_, row, table, state & (kTotal - 1), interval);
+      entry = lookup.find(state & (kTotal - 1), interval);
       after = popped(state, interval);
       output.put(index, entry);
-      met_escape_ |= entry == table.length;
+      met_escape_ |= entry == length;
     }
     const bool needs = after < kLower;
     const uint32_t mask = warp_.ballot(needs);
     if (!Whole && end_ - next_ < count_bits(mask)) return false;
-    if (needs) after = after << 16 | next_[count_bits(mask & warp_.below())];
+    if (needs) after = after << 16 | load_table(words_ + next_ + count_bits(mask & warp_.below()));
     next_ += count_bits(mask);
     state = after;
     return true;
@@ -131,12 +133,13 @@ class PacketDecoder {
       if (end <= body) continue;
       const TableRow table = tables_.rows[row];
       const auto output = output_.row(row, start, table);
+      const Lookup lookup(tables_, row, table);
       met_escape_ = false;
       for (uint32_t at = start < body ? body : start; at < end; at += kWarp) {
         const uint32_t window = end - at < kWarp ? end - at : kWarp;
         uint32_t mine = 0;
         for (uint32_t k = 0; k < window; ++k) {
-          const uint32_t entry = serial.take(tables_, row, table);
+          const uint32_t entry = serial.take(lookup);
           if (k == warp_.lane()) mine = entry;
         }
         if (warp_.lane() >= window) continue;
@@ -177,9 +180,10 @@ class PacketDecoder {
   TableView tables_;
   RowView rows_;
   Output output_;
-  const uint16_t *next_ = nullptr, *end_ = nullptr;  // words, the same in every thread
-  uint32_t states_[2] = {};                          // of this thread's lanes
-  bool met_escape_ = false;                          // this thread, in this row
+  const uint16_t* words_ = nullptr;
+  uint32_t next_ = 0, end_ = 0;  // of the words, the same in every thread
+  uint32_t states_[2] = {};      // of this thread's lanes
+  bool met_escape_ = false;      // this thread, in this row
   uint64_t escape_rows_ = 0;
 };
 

@@ -19,7 +19,7 @@ class PacketEncoder {
         tables_(tables),
         rows_(rows),
         source_(source),
-        words_(words),
+        words_(pinned(words)),
         capacity_(slot_bytes / 2 + kScratchSlack),
         slot_bytes_(slot_bytes),
         serial_(warp, words, capacity_) {}
@@ -75,9 +75,13 @@ class PacketEncoder {
     return static_cast<uint32_t>(symbol - table.offset) >= table.length;
   }
 
-  NARROWS_DEVICE PackedPush find(int32_t symbol, TableRow table) {
+  NARROWS_DEVICE const PackedPush* pushes_of(TableRow table) const {
+    return pinned(tables_.pushes + table.begin);
+  }
+
+  NARROWS_DEVICE static PackedPush find(int32_t symbol, TableRow table, const PackedPush* pushes) {
     const uint32_t index = static_cast<uint32_t>(symbol - table.offset);
-    return load_push(tables_.pushes + table.begin + (index < table.length ? index : table.length));
+    return load_push(pushes + (index < table.length ? index : table.length));
   }
 
   // Lane 0 alone, until its words fill the other lanes' first states; with one lane, to the end.
@@ -88,12 +92,13 @@ class PacketEncoder {
       const uint32_t start = rows_.start(row);
       const TableRow table = tables_.rows[row];
       const auto source = source_.row(row, start);
+      const PackedPush* pushes = pushes_of(table);
       for (uint32_t left = rows_.start(row + 1) - start; left;) {
         const uint32_t window = left < kWarp ? left : kWarp;
         PackedPush mine{};
         if (parked && serial_.count() >= parked) return tail;
         if (warp_.lane() < window)
-          mine = find(source.symbol(source.load(left - 1 - warp_.lane())), table);
+          mine = find(source.symbol(source.load(left - 1 - warp_.lane())), table, pushes);
         for (uint32_t k = 0; k < window; ++k, ++tail) {
           if (parked && (serial_.count() >= parked || tail == kMaxTail)) return tail;
           serial_.push({warp_.shuffle(mine.interval, k), warp_.shuffle(mine.multiplier, k)});
@@ -131,15 +136,16 @@ class PacketEncoder {
     constexpr uint32_t kTogether = kAhead / States;
     const TableRow table = tables_.rows[row];
     const auto source = source_.row(row, start);
+    const PackedPush* pushes = pushes_of(table);
     uint32_t groups = (count + lanes - 1) / lanes;
     const uint32_t whole = lanes >= kWarp ? count / lanes : 0;  // without idle threads
     while (groups) {
       if (count_ + 2 * kWarp * kTogether > capacity_) return false;
       if (groups > whole || groups < kTogether) {
-        push_groups<1, States, false>(source, table, --groups, count, lanes);
+        push_groups<1, States, false>(source, table, pushes, --groups, count, lanes);
       } else {
         groups -= kTogether;
-        push_groups<kTogether, States, true>(source, table, groups, count, lanes);
+        push_groups<kTogether, States, true>(source, table, pushes, groups, count, lanes);
       }
     }
     return true;
@@ -147,8 +153,9 @@ class PacketEncoder {
 
   // Groups first to first + Groups - 1 of a row, the last first.
   template <uint32_t Groups, uint32_t States, bool Whole, typename SourceRow>
-  NARROWS_DEVICE void push_groups(const SourceRow& source, TableRow table, uint32_t first,
-                                  uint32_t count, uint32_t lanes) {
+  NARROWS_DEVICE void push_groups(const SourceRow& source, TableRow table, const PackedPush* pushes,
+                                  uint32_t first, uint32_t count, uint32_t lanes) {
+    if (Whole) lanes = States * kWarp;  // a constant
     typename SourceRow::Raw raw[Groups][States] = {};
     PackedPush symbols[Groups][States] = {};
     bool active[States];
@@ -158,13 +165,13 @@ class PacketEncoder {
       active[s] = Whole || (lane < lanes && first * lanes + lane < count);
 #pragma unroll
       for (uint32_t g = 0; g < Groups; ++g)
-        if (active[s]) raw[g][s] = source.load((first + g) * lanes + lane);
+        if (active[s]) raw[g][s] = source.load(first * lanes + lane + g * lanes);
     }
 #pragma unroll
     for (uint32_t g = 0; g < Groups; ++g)
 #pragma unroll
       for (uint32_t s = 0; s < States; ++s)
-        if (active[s]) symbols[g][s] = find(source.symbol(raw[g][s]), table);
+        if (active[s]) symbols[g][s] = find(source.symbol(raw[g][s]), table, pushes);
 #pragma unroll
     for (uint32_t g = Groups; g-- > 0;)
 #pragma unroll
