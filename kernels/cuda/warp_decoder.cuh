@@ -121,7 +121,8 @@ class PacketDecoder {
     const bool needs = after < kLower;
     const uint32_t mask = warp_.ballot(needs);
     if (!Whole && end_ - next_ < count_bits(mask)) return false;
-    if (needs) after = after << 16 | load_table(words_ + next_ + count_bits(mask & warp_.below()));
+    if (needs)
+      after = after << 16 | load_table(words_ + (next_ + count_bits(mask & warp_.below())));
     next_ += count_bits(mask);
     state = after;
     return true;
