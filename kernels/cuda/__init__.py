@@ -1,0 +1,124 @@
+"""The entropy coder on NVIDIA GPUs: whole batches, the bitstream of every other coder here.
+
+Built with -DNARROWS_CUDA=ON; `available` says whether this machine can run it. Latents stay on the
+GPU: any float32 array there that speaks DLPack (torch, CuPy, JAX). Work goes to the CUDA stream of
+that handle (torch: `torch.cuda.current_stream().cuda_stream`), and is done when a call returns.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.kernels.coder.arrays import EncodedPayload, TableArrays, check_lanes
+
+try:
+    from narrows.kernels.cuda import _cuda
+except ImportError:
+    _cuda = None  # type: ignore[assignment]
+
+Floats = NDArray[np.float32]
+Coded = tuple[bytes, int, int]  # payload, lanes, tail
+VERDICTS = (
+    None,
+    "bytes, lanes and tail that no payload has",
+    "a lane starts below the coder's range",
+    "the payload ends before its symbols do",
+    "a lane does not end where it must",
+    "an escaped symbol beyond int16",
+    "symbols end before the payload does",
+    "a payload at an odd address",
+    "the payload does not fit its slot",
+)
+
+
+def available() -> bool:
+    """Whether the extension is built and finds a GPU that it has code for."""
+    return _cuda is not None and _cuda.devices() > 0
+
+
+def encode_batch(
+    latents: Any,
+    gain: Floats,
+    median: Floats,
+    tables: TableArrays,
+    lanes: int = 32,
+    slot_bytes: int = 0,
+    stream: int = 0,
+) -> list[EncodedPayload]:
+    """float32 (batch, C, height, width) on a GPU, float32 (C,) gain and median -> payloads.
+
+    lanes: a power of two to 64; fewer than 32 leave threads idle.
+    slot_bytes: room for a payload, a multiple of 4; 0 for 2 bytes a symbol.
+
+    Raises:
+        ValueError: shapes that do not fit the tables, or a payload that does not fit its slot.
+        RuntimeError: from CUDA.
+    """
+    batch, area = _check_frames(latents, tables, gain, median)
+    check_lanes(lanes)
+    if not lanes:
+        raise ValueError("a batch has a lane count")
+    slot_bytes = slot_bytes or 2 * tables.channels * area // 4 * 4 + 512
+    if not batch:
+        return []
+    coder = _prepared(tables, latents, area)
+    found = coder.encode(latents, gain, median, lanes, slot_bytes, stream)
+    for index, (_, _, _, verdict) in enumerate(found):
+        if verdict:
+            raise ValueError(f"frame {index}: {VERDICTS[verdict]}, {slot_bytes} bytes")
+    return [EncodedPayload(*coded[:3]) for coded in found]
+
+
+def decode_batch(
+    coded: Sequence[Coded],
+    tables: TableArrays,
+    inverse_gain: Floats,
+    median: Floats,
+    out: Any,
+    stream: int = 0,
+) -> list[str | None]:
+    """Payloads into float32 (batch, C, height, width) on a GPU; per payload an error or None.
+
+    A corrupt payload's latent is zeros; its neighbours are not affected.
+
+    Raises:
+        ValueError: shapes that do not fit the tables.
+        RuntimeError: from CUDA.
+    """
+    batch, area = _check_frames(out, tables, inverse_gain, median)
+    if batch != len(coded):
+        raise ValueError(f"{len(coded)} payloads for {batch} frames")
+    if not batch:
+        return []
+    coder = _prepared(tables, out, area)
+    found = coder.decode(list(coded), inverse_gain, median, out, stream)
+    return [VERDICTS[verdict] for verdict in found]
+
+
+def _check_frames(
+    frames: Any, tables: TableArrays, gain: Floats, median: Floats
+) -> tuple[int, int]:
+    """The batch size and a channel's symbols."""
+    if _cuda is None:
+        raise RuntimeError("built without CUDA: configure with -DNARROWS_CUDA=ON")
+    shape = tuple(frames.shape)
+    if len(shape) != 4 or shape[1] != tables.channels:
+        raise ValueError(f"expected (batch, {tables.channels}, height, width), got {shape}")
+    for values in (gain, median):
+        if values.dtype != np.float32 or values.shape != (tables.channels,):
+            raise ValueError(f"expected float32 ({tables.channels},), got {values.shape}")
+    return shape[0], shape[2] * shape[3]
+
+
+def _prepared(tables: TableArrays, frames: Any, area: int) -> Any:
+    """The tables on the frames' GPU, copied there once."""
+    device = _cuda.device_of(frames)
+    key = f"cuda:{device}:{area}"
+    if key not in tables.prepared:
+        tables.prepared[key] = _cuda.Coder(device, tables.offsets, tables.lengths, tables.cdf, area)
+    return tables.prepared[key]
+
+
+__all__ = ["VERDICTS", "available", "decode_batch", "encode_batch"]

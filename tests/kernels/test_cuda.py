@@ -1,0 +1,96 @@
+"""The GPU's coder: on an emulated warp, compiled for GPUs, and run on one where there is one."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from coding import laplace_symbols, laplace_tables
+
+from narrows.kernels import coder, cuda
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "kernels"
+SCALES = [0.3, 1.0, 4.0, 20.0]
+needs_gpu = pytest.mark.skipif(not cuda.available(), reason="no GPU")
+
+
+def compiler(name: str) -> str:
+    return shutil.which(name) or pytest.skip(f"no {name}")
+
+
+@pytest.fixture(scope="module")
+def emulation(tmp_path_factory):
+    """The native test, built against the library that CMake builds."""
+    cxx, cmake = compiler("g++"), compiler("cmake")
+    build = tmp_path_factory.mktemp("kernels")
+    configure = [cmake, "-S", ROOT, "-B", build, "-DNARROWS_PYTHON=OFF"]
+    subprocess.run(configure, check=True, capture_output=True)
+    jobs = str(os.cpu_count() or 1)
+    subprocess.run(
+        [cmake, "--build", build, "--target", "kernels", "-j", jobs],
+        check=True,
+        capture_output=True,
+    )
+    source = Path(__file__).parent / "native" / "cuda_emulation.cc"
+    program = build / "cuda_emulation"
+    flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+    subprocess.run(
+        [cxx, *flags, f"-I{KERNELS}", source, build / "libkernels.a", "-o", program], check=True
+    )
+    return program
+
+
+def test_a_warp_writes_and_reads_the_native_coders_bytes(emulation):
+    result = subprocess.run([emulation, "1", "100"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.startswith("101 payloads equal")
+
+
+@pytest.mark.parametrize("architecture", ["sm_87", "sm_90", "sm_120"])
+def test_kernels_compile_without_spills(architecture, tmp_path):
+    nvcc = compiler("nvcc")
+    command = [nvcc, "-std=c++20", "-O3", f"-I{KERNELS}", "-cubin", f"-arch={architecture}"]
+    result = subprocess.run(
+        [*command, "-Xptxas", "-v", "-o", tmp_path / "coder.cubin", KERNELS / "cuda" / "coder.cu"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", result.stderr)
+    assert len(spills) == 4, result.stderr
+    assert set(spills) == {("0", "0")}
+
+
+def test_without_the_extension_a_call_says_how_to_build_it(monkeypatch):
+    monkeypatch.setattr(cuda, "_cuda", None)
+    tables, ones = laplace_tables(SCALES).arrays, np.ones(4, np.float32)
+    assert not cuda.available()
+    with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
+        cuda.encode_batch(np.zeros((1, 4, 2, 2), np.float32), ones, ones, tables)
+
+
+@needs_gpu
+@pytest.mark.parametrize("lanes", [1, 2, 8, 32, 64])
+def test_the_gpu_writes_and_reads_the_native_coders_bytes(lanes):
+    torch = pytest.importorskip("torch")
+    tables = laplace_tables(SCALES).arrays
+    frames = [laplace_symbols(SCALES, 33, 21, seed) for seed in range(9)]
+    gain = np.array([1.0, 0.5, 2.0, 1.5], np.float32)
+    median = np.array([0.0, 0.25, -0.3, 0.1], np.float32)
+    latents = np.stack(frames).astype(np.float32)
+    latents = (latents + median[:, None, None]) / gain[:, None, None]
+    found = cuda.encode_batch(torch.from_numpy(latents).cuda(), gain, median, tables, lanes)
+    assert found == [coder.encode_latent(x, gain, median, tables, lanes) for x in latents]
+
+    coded = [(f.payload, f.lanes, f.tail) for f in found]
+    coded[3] = (coded[3][0][:-2], *coded[3][1:])
+    out = torch.empty(latents.shape, device="cuda")
+    errors = cuda.decode_batch(coded, tables, 1 / gain, median, out)
+    expected, reasons = coder.decode_latents(coded, tables, 1 / gain, median, 33, 21, 1)
+    assert [e is None for e in errors] == [r is None for r in reasons]
+    np.testing.assert_array_equal(out.cpu().numpy(), expected)
