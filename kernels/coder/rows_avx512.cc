@@ -175,53 +175,75 @@ uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, 
 
 // ---- decoding
 
-// The entry that holds the first of every 64 codepoints.
-struct Buckets {
-  Vector part[4];
-  explicit Buckets(const uint8_t* values) {
-    for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_si512(values + 64 * i);
+// Finds the slots' entries and their intervals. Small tables lie in registers with the entry that
+// holds the first of every 64 codepoints; most buckets hold two boundaries at most, so the next two
+// entries are tried at once. Larger ones are gathered, codepoint by codepoint.
+template <int Registers>
+struct Search {
+  static constexpr bool kBuckets = Registers == 1 || Registers == 2;
+  Table<Registers> intervals;
+  const uint8_t* entries;
+  Vector bucket[kBuckets ? 4 : 1];
+
+  Search(const Channel& channel, const ChannelDecoding& decoding)
+      : intervals(channel.pop_intervals.data()), entries(decoding.entry.data()) {
+    if constexpr (kBuckets)
+      for (int i = 0; i < 4; ++i) bucket[i] = _mm512_loadu_si512(decoding.bucket.data() + 64 * i);
   }
-  // Bits 6 to 13 of each state are its bucket.
-  Vector operator[](Vector state) const {
+
+  void operator()(Vector state, Vector& entry, Vector& interval) const {
+    const Vector slot = _mm512_and_si512(state, set1(kTotal - 1));
+    if constexpr (kBuckets) {
+      const Vector key = _mm512_or_si512(_mm512_slli_epi32(state, 18), set1(kTotal - 1));
+      const Vector one = set1(1);
+      entry = first_of_bucket(state);
+      interval = intervals[entry];
+      const Vector second = intervals[_mm512_add_epi32(entry, one)];
+      const Vector third = intervals[_mm512_add_epi32(entry, set1(2))];
+      const __mmask16 beyond = _mm512_cmple_epu32_mask(second, key);
+      const __mmask16 far = _mm512_cmple_epu32_mask(third, key);
+      interval = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(interval, beyond, second), far, third);
+      entry = _mm512_mask_add_epi32(entry, beyond, entry, one);
+      entry = _mm512_mask_add_epi32(entry, far, entry, one);
+      for (__mmask16 further; __builtin_expect((further = ends_before(interval, slot)) != 0, 0);) {
+        entry = _mm512_mask_add_epi32(entry, further, entry, one);
+        interval = intervals[entry];
+      }
+    } else {
+      entry = _mm512_and_si512(_mm512_i32gather_epi32(slot, entries, 1), set1(0xFF));
+      interval = intervals[entry];
+    }
+  }
+
+ private:
+  // Bits 6 to 13 of a state are its bucket.
+  Vector first_of_bucket(Vector state) const {
     constexpr __mmask64 kLowBytes = 0x1111111111111111;
     const Vector index = _mm512_srli_epi32(state, 6);
-    const Vector low = _mm512_maskz_permutex2var_epi8(kLowBytes, part[0], index, part[1]);
-    const Vector high = _mm512_maskz_permutex2var_epi8(kLowBytes, part[2], index, part[3]);
+    const Vector low = _mm512_maskz_permutex2var_epi8(kLowBytes, bucket[0], index, bucket[1]);
+    const Vector high = _mm512_maskz_permutex2var_epi8(kLowBytes, bucket[2], index, bucket[3]);
     return _mm512_mask_mov_epi32(low, _mm512_test_epi32_mask(state, set1(1u << 13)), high);
+  }
+
+  static __mmask16 ends_before(Vector interval, Vector slot) {
+    const Vector frequency = _mm512_and_si512(interval, set1(kTotal - 1));
+    const Vector within = _mm512_sub_epi32(slot, _mm512_srli_epi32(interval, 18));
+    return _mm512_cmpge_epu32_mask(within, frequency);
   }
 };
 
 // One step of sixteen lanes; the entries go to `entries`.
-template <typename T>
-inline Vector pop16(Vector state, const Buckets& buckets, const T& intervals, const uint8_t*& next,
+template <int Registers>
+inline Vector pop16(Vector state, const Search<Registers>& search, const uint8_t*& next,
                     uint16_t* entries) {
-  const Vector slot = _mm512_and_si512(state, set1(kTotal - 1));
-  const Vector key = _mm512_or_si512(_mm512_slli_epi32(state, 18), set1(kTotal - 1));
-  const Vector one = set1(1);
-  Vector entry = buckets[state];
-  Vector interval = intervals[entry];
-  // Most buckets hold two boundaries at most, so the next two entries are tried at once.
-  const Vector second = intervals[_mm512_add_epi32(entry, one)];
-  const Vector third = intervals[_mm512_add_epi32(entry, set1(2))];
-  const __mmask16 beyond = _mm512_cmple_epu32_mask(second, key);
-  const __mmask16 far = _mm512_cmple_epu32_mask(third, key);
-  interval = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(interval, beyond, second), far, third);
-  entry = _mm512_mask_add_epi32(entry, beyond, entry, one);
-  entry = _mm512_mask_add_epi32(entry, far, entry, one);
-  Vector frequency = _mm512_and_si512(interval, set1(kTotal - 1));
-  Vector within = _mm512_sub_epi32(slot, _mm512_srli_epi32(interval, 18));
-  __mmask16 further = _mm512_cmpge_epu32_mask(within, frequency);
-  while (__builtin_expect(further != 0, 0)) {
-    entry = _mm512_mask_add_epi32(entry, further, entry, one);
-    interval = intervals[entry];
-    frequency = _mm512_and_si512(interval, set1(kTotal - 1));
-    within = _mm512_sub_epi32(slot, _mm512_srli_epi32(interval, 18));
-    further = _mm512_cmpge_epu32_mask(within, frequency);
-  }
+  Vector entry, interval;
+  search(state, entry, interval);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(entries), _mm512_cvtepi32_epi16(entry));
-
-  state =
-      _mm512_add_epi32(_mm512_mullo_epi32(frequency, _mm512_srli_epi32(state, kPrecision)), within);
+  const Vector frequency = _mm512_and_si512(interval, set1(kTotal - 1));
+  const Vector within =
+      _mm512_sub_epi32(_mm512_and_si512(state, set1(kTotal - 1)), _mm512_srli_epi32(interval, 18));
+  const Vector quotient = _mm512_srli_epi32(state, kPrecision);
+  state = _mm512_add_epi32(_mm512_mullo_epi32(frequency, quotient), within);
   __mmask16 needs = _mm512_cmplt_epu32_mask(state, set1(kLower));
   asm("" : "+Yk"(needs));  // not in k0, from where it would be moved before every use
   const Vector words =
@@ -236,8 +258,7 @@ template <int Lanes, int Packets, int Registers>
 size_t decode_vectors(Cursor* const* cursors, size_t count, const Channel& channel,
                       const ChannelDecoding& decoding, uint16_t* const* entries) {
   constexpr int kVectors = Lanes / 16;
-  const Buckets buckets(decoding.bucket.data());
-  const Table<Registers> intervals(channel.pop_intervals.data());
+  const Search<Registers> search(channel, decoding);
   Vector state[Packets][kVectors];
   const uint8_t* next[Packets];
   for (int p = 0; p < Packets; ++p) {
@@ -254,7 +275,7 @@ size_t decode_vectors(Cursor* const* cursors, size_t count, const Channel& chann
   for (; i + Lanes <= count && enough(); i += Lanes)
     for (int v = 0; v < kVectors; ++v)
       for (int p = 0; p < Packets; ++p)
-        state[p][v] = pop16(state[p][v], buckets, intervals, next[p], entries[p] + i + kWidth * v);
+        state[p][v] = pop16(state[p][v], search, next[p], entries[p] + i + kWidth * v);
   for (int p = 0; p < Packets; ++p) {
     cursors[p]->next = next[p];
     for (int v = 0; v < kVectors; ++v)
@@ -267,17 +288,17 @@ template <int Lanes, int Packets>
 size_t decode_groups_of(Cursor* const* cursors, size_t count, const Channel& channel,
                         const ChannelDecoding& decoding, uint16_t* const* entries) {
   const size_t length = channel.length;
-  if (decoding.bucket.empty()) return 0;
-  // Two entries past the escape are looked up as well.
+  if (decoding.entry.empty()) return 0;
+  // Two entries past the escape are looked up as well where there are buckets.
   if (length < 14)
     return decode_vectors<Lanes, Packets, 1>(cursors, count, channel, decoding, entries);
   if (length < 30)
     return decode_vectors<Lanes, Packets, 2>(cursors, count, channel, decoding, entries);
-  if (length < 62)
+  if (length < 64)
     return decode_vectors<Lanes, Packets, 4>(cursors, count, channel, decoding, entries);
-  if (length < 126)
+  if (length < 128)
     return decode_vectors<Lanes, Packets, 8>(cursors, count, channel, decoding, entries);
-  return 0;  // three gathers a step lose to one look-up a symbol
+  return decode_vectors<Lanes, Packets, 0>(cursors, count, channel, decoding, entries);
 }
 
 template <int Packets>

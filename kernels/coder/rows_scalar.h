@@ -12,41 +12,61 @@
 namespace narrows {
 namespace {
 
-// Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in a float's low bits.
-inline int32_t rounded(float value) {
-  return std::bit_cast<int32_t>(value + 12582912.0f) - std::bit_cast<int32_t>(12582912.0f);
+constexpr size_t kBlock = 32;  // symbols that a compiler's vectors go through at a time
+
+// A block's symbols. Adding 1.5 * 2^23 leaves the nearest integer, ties to even, in the low bits.
+inline void quantise_block(const float* latent, size_t count, Quantiser quantiser,
+                           int16_t* symbols) {
+  float shifted[kBlock];
+  uint32_t bits[kBlock];
+  for (size_t i = 0; i < count; ++i) {
+    float value = latent[i] * quantiser.gain;
+    value -= quantiser.median;
+    value = value > -kSymbolLimit ? value : -kSymbolLimit;  // also where it is not a number
+    value = value < kSymbolLimit ? value : kSymbolLimit;
+    shifted[i] = value + 12582912.0f;
+  }
+  std::memcpy(bits, shifted, sizeof bits);
+  for (size_t i = 0; i < count; ++i) symbols[i] = static_cast<int16_t>(bits[i]);
 }
 
-inline int16_t quantised(float value, Quantiser quantiser) {
-  value *= quantiser.gain;
-  value -= quantiser.median;
-  value = value > -kSymbolLimit ? value : -kSymbolLimit;  // also where it is not a number
-  value = value < kSymbolLimit ? value : kSymbolLimit;
-  return static_cast<int16_t>(rounded(value));
-}
-
-inline uint16_t entry_of(int16_t symbol, const Channel& channel, std::vector<Escaped>& escaped,
-                         size_t index) {
-  const int32_t entry = symbol - channel.offset;
-  if (static_cast<uint32_t>(entry) < static_cast<uint32_t>(channel.length))
-    return static_cast<uint16_t>(entry);
-  append(escaped, index, symbol);
-  return static_cast<uint16_t>(channel.length);
+// A block's entries, in coding order; appends the symbols outside the table. Modulo 2^16, as no
+// symbol outside the table comes to lie inside it: it stays within int16.
+inline void store_block(const int16_t* symbols, size_t count, const Channel& channel,
+                        uint16_t* entries, std::vector<Escaped>& escaped, size_t first) {
+  const auto length = static_cast<uint16_t>(channel.length);
+  const auto offset = static_cast<uint16_t>(channel.offset);
+  uint16_t kept[kBlock];
+  uint16_t outside = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto entry = static_cast<uint16_t>(symbols[i] - offset);
+    kept[i] = entry < length ? entry : length;
+    outside |= kept[i] == length;
+  }
+  for (size_t i = 0; i < count; ++i) entries[count - 1 - i] = kept[i];
+  for (size_t i = 0; outside && i < count; ++i)
+    if (kept[i] == length) append(escaped, first + i, symbols[i]);
 }
 
 // Symbols [begin, count) of a row.
 inline void entries_of_symbols_scalar(const int16_t* symbols, size_t begin, size_t count,
                                       const Channel& channel, uint16_t* entries,
                                       std::vector<Escaped>& escaped, size_t first) {
-  for (size_t i = begin; i < count; ++i)
-    entries[count - 1 - i] = entry_of(symbols[i], channel, escaped, first + i);
+  for (size_t i = begin; i < count; i += kBlock) {
+    const size_t size = count - i < kBlock ? count - i : kBlock;
+    store_block(symbols + i, size, channel, entries + count - i - size, escaped, first + i);
+  }
 }
 
 inline void entries_of_latent_scalar(const float* latent, size_t begin, size_t count,
                                      Quantiser quantiser, const Channel& channel, uint16_t* entries,
                                      std::vector<Escaped>& escaped, size_t first) {
-  for (size_t i = begin; i < count; ++i)
-    entries[count - 1 - i] = entry_of(quantised(latent[i], quantiser), channel, escaped, first + i);
+  int16_t symbols[kBlock];
+  for (size_t i = begin; i < count; i += kBlock) {
+    const size_t size = count - i < kBlock ? count - i : kBlock;
+    quantise_block(latent + i, size, quantiser, symbols);
+    store_block(symbols, size, channel, entries + count - i - size, escaped, first + i);
+  }
 }
 
 // The first `count` entries, which belong to the last `count` lanes of `states`.
@@ -103,9 +123,19 @@ inline uint32_t pop_unchecked(uint32_t state, Interval interval, const uint8_t*&
   state = pop(state, interval);
   uint16_t word;
   std::memcpy(&word, next, 2);
+  const uint32_t filled = state << 16 | word;
+#if defined(__x86_64__)  // where compilers make a branch of it all the same
+  const uint8_t* after = next + 2;
+  asm("cmp %[lower], %[state]\n\tcmovb %[filled], %[state]\n\tcmovb %[after], %[next]"
+      : [state] "+r"(state), [next] "+r"(next)
+      : [lower] "i"(kLower), [filled] "r"(filled), [after] "r"(after)
+      : "cc");
+  return state;
+#else
   const uint32_t needs = 0 - static_cast<uint32_t>(state < kLower);  // all ones or none
   next += needs & 2;
-  return state ^ ((state ^ (state << 16 | word)) & needs);
+  return state ^ ((state ^ filled) & needs);
+#endif
 }
 
 // Entries [begin, count) one by one, with every check.
@@ -181,13 +211,23 @@ inline void decode_scalar(Cursor* const cursors[2], size_t count, const Channel&
     decode_one_scalar(*cursors[p], count, channel, decoding, lanes, entries[p]);
 }
 
+inline void append_escapes(const uint16_t* entries, size_t count, const Channel& channel,
+                           std::vector<size_t>& escapes, size_t first) {
+  const auto escape = static_cast<uint16_t>(channel.length);
+  uint16_t any = 0;
+  for (size_t i = 0; i < count; ++i) any |= entries[i] == escape;
+  if (!any) return;
+  for (size_t i = 0; i < count; ++i)
+    if (entries[i] == escape) append(escapes, first + i);
+}
+
+// Entries [begin, count) of a row.
 inline void symbols_of_entries_scalar(const uint16_t* entries, size_t begin, size_t count,
                                       const Channel& channel, int16_t* symbols,
                                       std::vector<size_t>& escapes, size_t first) {
-  for (size_t i = begin; i < count; ++i) {
-    symbols[i] = static_cast<int16_t>(entries[i] + channel.offset);
-    if (entries[i] == channel.length) append(escapes, first + i);
-  }
+  const int32_t offset = channel.offset;
+  for (size_t i = begin; i < count; ++i) symbols[i] = static_cast<int16_t>(entries[i] + offset);
+  append_escapes(entries + begin, count - begin, channel, escapes, first + begin);
 }
 
 inline float dequantised(int32_t symbol, Dequantiser dequantiser) {
@@ -199,10 +239,9 @@ inline float dequantised(int32_t symbol, Dequantiser dequantiser) {
 inline void latent_of_entries_scalar(const uint16_t* entries, size_t begin, size_t count,
                                      Dequantiser dequantiser, const Channel& channel, float* latent,
                                      std::vector<size_t>& escapes, size_t first) {
-  for (size_t i = begin; i < count; ++i) {
-    latent[i] = dequantised(entries[i] + channel.offset, dequantiser);
-    if (entries[i] == channel.length) append(escapes, first + i);
-  }
+  const int32_t offset = channel.offset;
+  for (size_t i = begin; i < count; ++i) latent[i] = dequantised(entries[i] + offset, dequantiser);
+  append_escapes(entries + begin, count - begin, channel, escapes, first + begin);
 }
 
 }  // namespace

@@ -17,10 +17,19 @@ namespace narrows {
 // x becomes (x / f) * 2^14 + x % f + start. `words` must have room for one more; whether it is kept
 // depends on the data, so the step has no branch to mispredict.
 static inline uint32_t push(uint32_t state, const Push& symbol, uint16_t*& words) {
-  const uint32_t emits = state >= symbol.limit;
   *words = static_cast<uint16_t>(state);
+#if defined(__x86_64__)  // where compilers take longer over it
+  const uint32_t shifted = state >> 16;
+  uint16_t* after = words + 1;
+  asm("cmp %[limit], %[state]\n\tcmovae %[shifted], %[state]\n\tcmovae %[after], %[words]"
+      : [state] "+r"(state), [words] "+r"(words)
+      : [limit] "rm"(symbol.limit), [shifted] "r"(shifted), [after] "r"(after)
+      : "cc");
+#else
+  const uint32_t emits = state >= symbol.limit;
   words += emits;
   state >>= 16 * emits;
+#endif
   const auto quotient = static_cast<uint32_t>(state * symbol.reciprocal >> 46);
   return state + quotient * symbol.rest + symbol.start;
 }

@@ -73,6 +73,7 @@ ChannelDecoding make_decoding(const Channel& channel) {
     while (decoding.bucket.size() * 64 < end)
       decoding.bucket.push_back(static_cast<uint8_t>(entry));
   }
+  if (narrow) decoding.entry.resize(kTotal + 3);  // codepoints are gathered by four bytes
   return decoding;
 }
 
