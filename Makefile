@@ -26,13 +26,13 @@ test: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cc' '*.h' '*.c' '*.cu' '*.cuh')
 	$(BIN)/mypy
 
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files '*.cc' '*.h')
+	$(BIN)/clang-format -i $$(git ls-files '*.cc' '*.h' '*.c' '*.cu' '*.cuh')
 
 bench: venv
 	$(BIN)/narrows bench coder
