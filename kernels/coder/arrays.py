@@ -1,7 +1,7 @@
 """What every implementation of the coder agrees on: table layout, constants, results."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ class TableArrays:
         return np.concatenate([[0], np.cumsum(self.lengths.astype(np.int64) + 2)])
 
 
-@dataclass(frozen=True)
-class EncodedPayload:
+class EncodedPayload(NamedTuple):
     """The coded bytes, and the two header fields that decoding them needs."""
 
     payload: bytes

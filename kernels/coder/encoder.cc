@@ -14,6 +14,12 @@ namespace {
 constexpr double kCostScale = 1 << 16;
 constexpr size_t kSampleFrom = 4096;  // symbols from which the size is estimated by every 16th
 
+struct LaneLimit {
+  double bytes;
+  int lanes;
+};
+constexpr LaneLimit kLaneLimits[] = {{1 << 10, 2}, {4 << 10, 4}, {16 << 10, 8}, {32 << 10, 16}};
+
 template <typename T>
 void reserve(std::vector<T>& buffer, size_t size) {
   if (buffer.size() < size) buffer.resize(size);
@@ -97,9 +103,9 @@ int Encoder::lanes_for(Rows rows, const Tables& tables) const {
     for (; k < end; k += step) cost += costs[entries_[k]];
   }
   const double bytes = static_cast<double>(cost * step) / kCostScale / 8;
-  int lanes = 2;
-  for (double limit = 1 << 10; lanes < 32 && bytes >= limit; limit *= 4) lanes *= 2;
-  return lanes;
+  for (const auto& [limit, lanes] : kLaneLimits)
+    if (bytes < limit) return lanes;
+  return 32;
 }
 
 Payload Encoder::encode_entries(Rows rows, const Tables& tables, int lanes) {

@@ -25,7 +25,7 @@ from narrows.kernels.coder.arrays import (
 COST_SCALE = 1 << 16
 SYMBOL_LIMIT = 0x7FFF
 SAMPLE_FROM = 4096  # symbols
-LANE_LIMITS = ((1 << 10, 2), (4 << 10, 4), (16 << 10, 8), (64 << 10, 16))  # bytes, lanes
+LANE_LIMITS = ((1 << 10, 2), (4 << 10, 4), (16 << 10, 8), (32 << 10, 16))  # bytes, lanes
 Interval = tuple[int, int]  # frequency and start, out of TOTAL
 
 
