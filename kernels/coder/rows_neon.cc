@@ -1,5 +1,5 @@
-// NEON of every 64-bit Arm: four lanes to a vector, built to spend at most 14 instructions on a
-// symbol's encoding and 16 on its decoding, quantising included.
+// NEON of every 64-bit Arm: four lanes to a vector, two vectors to a step of the encoder. Bound by
+// instructions, of which the look-ups of every lane take half: there are no gathers here.
 #include <arm_neon.h>
 
 #include <array>
@@ -9,153 +9,161 @@
 namespace narrows {
 namespace {
 
-using Vector = uint32x4_t;
-constexpr size_t kWidth = 4;
+constexpr size_t kStep = 8;   // lanes to a step
+constexpr size_t kLook = 32;  // symbols between two looks for escapes
 
-// By mask of four lanes, apart for the sake of addressing.
-struct Shuffles {
-  uint8_t compression[16][8];  // moves the words of the lanes to the front
-  uint8_t expansion[16][16];   // the other way, into the low halves of 32 bits
-  uint8_t words[16];           // how many
-};
-
-constexpr Shuffles make_shuffles() {
-  Shuffles table{};
-  for (uint32_t mask = 0; mask < 16; ++mask) {
-    for (uint8_t& byte : table.compression[mask]) byte = 0xFF;
-    for (uint8_t& byte : table.expansion[mask]) byte = 0xFF;
-    for (uint8_t lane = 0; lane < 4; ++lane)
-      if (mask >> lane & 1) {
-        const uint8_t word = table.words[mask]++;
-        for (uint8_t byte = 0; byte < 2; ++byte) {
-          table.compression[mask][2 * word + byte] = 2 * lane + byte;
-          table.expansion[mask][4 * lane + byte] = 2 * word + byte;
-        }
-      }
-  }
-  return table;
+// The eight halves of a comparison as a number: bit j is lane j, and the count is from bit 9 on.
+inline uint32_t mask_and_count(uint16x8_t chosen) {
+  constexpr uint16_t kOne = 1 << 9;
+  const uint16x8_t weights = {kOne | 1,  kOne | 2,  kOne | 4,  kOne | 8,
+                              kOne | 16, kOne | 32, kOne | 64, kOne | 128};
+  return vaddvq_u16(vandq_u16(chosen, weights));
 }
-constexpr Shuffles kShuffles = make_shuffles();
+inline size_t mask_of(uint32_t both) { return both & 0xFF; }
+inline size_t bytes_of(uint32_t both) { return both >> 8; }  // two for each lane chosen
 
-// Of lanes whose bits are all set or none.
-inline uint64_t mask_of(Vector lanes) {
-  const Vector bits = {1, 2, 4, 8};
-  return vaddvq_u32(vandq_u32(lanes, bits));
-}
+using Bytes = std::array<uint8_t, 16>;
+constexpr uint8_t kNothing = 0xFF;  // an index that tbl makes a zero of
 
-// ---- latents and symbols to entries
+inline uint8x16_t load(const Bytes& bytes) { return vld1q_u8(bytes.data()); }
 
-// Eight symbols that begin `index` symbols into a row of `count`.
-inline void store_entries(int16x8_t symbols, size_t index, size_t count, int16_t offset,
-                          uint16_t length, uint16_t* entries, std::vector<Escaped>& escaped,
-                          size_t first) {
-  // Modulo 2^16, as no symbol outside the table comes to lie inside it: it stays within int16.
-  const uint16x8_t entry = vreinterpretq_u16_s16(vsubq_s16(symbols, vdupq_n_s16(offset)));
-  const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, vdupq_n_u16(length)));
-  vst1q_u16(entries + count - index - 8, vextq_u16(reversed, reversed, 4));
-  if (__builtin_expect(vmaxvq_u16(entry) >= length, 0)) {
-    int16_t values[8];
-    vst1q_s16(values, symbols);
-    for (size_t j = 0; j < 8; ++j)
-      if (static_cast<uint16_t>(values[j] - offset) >= length)
-        append(escaped, first + index + j, values[j]);
-  }
+// ---- latent and symbols to entries
+
+// Eight symbols' entries, the last symbol's first; `highest` gathers them before they are limited.
+inline void store_entries(int16x8_t symbols, const Channel& channel, uint16_t* entries,
+                          uint16x8_t& highest) {
+  const int16x8_t offset = vdupq_n_s16(static_cast<int16_t>(channel.offset));
+  const uint16x8_t length = vdupq_n_u16(static_cast<uint16_t>(channel.length));
+  // Symbols and tables lie within int16, so that no difference wraps into the table.
+  const uint16x8_t entry = vreinterpretq_u16_s16(vsubq_s16(symbols, offset));
+  highest = vmaxq_u16(highest, entry);
+  const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, length));
+  vst1q_u16(entries, vextq_u16(reversed, reversed, 4));
 }
 
 void entries_of_symbols(const int16_t* symbols, size_t count, const Channel& channel,
                         uint16_t* entries, std::vector<Escaped>& escaped, size_t first) {
-  const auto offset = static_cast<int16_t>(channel.offset);
-  const auto length = static_cast<uint16_t>(channel.length);
   size_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    store_entries(vld1q_s16(symbols + i), i, count, offset, length, entries, escaped, first);
+  for (; i + kLook <= count; i += kLook) {
+    uint16x8_t highest = vdupq_n_u16(0);
+    uint16_t* const end = entries + count - i;
+    for (size_t k = 0; k < kLook; k += kStep)
+      store_entries(vld1q_s16(symbols + i + k), channel, end - k - kStep, highest);
+    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      entries_of_symbols_scalar(symbols + i, 0, kLook, channel, end - kLook, escaped, first + i);
+  }
   entries_of_symbols_scalar(symbols, i, count, channel, entries, escaped, first);
+}
+
+// Narrowing to int16 saturates, and so limits what is high; not-a-number becomes the lowest.
+inline int16x8_t quantised8(const float* latent, float32x4_t gain, float32x4_t median) {
+  const float32x4_t lowest = vdupq_n_f32(-kSymbolLimit);
+  const float32x4_t low = vsubq_f32(vmulq_f32(vld1q_f32(latent), gain), median);
+  const float32x4_t high = vsubq_f32(vmulq_f32(vld1q_f32(latent + 4), gain), median);
+  return vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(vmaxnmq_f32(low, lowest))),
+                         vcvtnq_s32_f32(vmaxnmq_f32(high, lowest)));
 }
 
 void entries_of_latent(const float* latent, size_t count, Quantiser quantiser,
                        const Channel& channel, uint16_t* entries, std::vector<Escaped>& escaped,
                        size_t first) {
   const float32x4_t gain = vdupq_n_f32(quantiser.gain), median = vdupq_n_f32(quantiser.median);
-  const float32x4_t lowest = vdupq_n_f32(-kSymbolLimit);
-  // The number of two where one is none; above, narrowing saturates.
-  const auto rounded_four = [&](const float* from) {
-    const float32x4_t value = vsubq_f32(vmulq_f32(vld1q_f32(from), gain), median);
-    return vcvtnq_s32_f32(vmaxnmq_f32(value, lowest));
-  };
-  const auto offset = static_cast<int16_t>(channel.offset);
-  const auto length = static_cast<uint16_t>(channel.length);
   size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const int16x4_t low = vqmovn_s32(rounded_four(latent + i));
-    store_entries(vqmovn_high_s32(low, rounded_four(latent + i + 4)), i, count, offset, length,
-                  entries, escaped, first);
+  for (; i + kLook <= count; i += kLook) {
+    uint16x8_t highest = vdupq_n_u16(0);
+    uint16_t* const end = entries + count - i;
+    for (size_t k = 0; k < kLook; k += kStep)
+      store_entries(quantised8(latent + i + k, gain, median), channel, end - k - kStep, highest);
+    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      entries_of_latent_scalar(latent + i, 0, kLook, quantiser, channel, end - kLook, escaped,
+                               first + i);
   }
   entries_of_latent_scalar(latent, i, count, quantiser, channel, entries, escaped, first);
 }
 
 // ---- encoding
 
-inline uint32x4_t two(const PackedPush* pushes, uint16_t a, uint16_t b) {
-  const auto* from = reinterpret_cast<const uint64_t*>(pushes);
-  return vreinterpretq_u32_u64(vld1q_lane_u64(from + b, vdupq_n_u64(from[a]), 1));
+// By mask: which halves of a vector are kept, brought together.
+constexpr auto kCompress = [] {
+  std::array<Bytes, 256> table{};
+  for (unsigned mask = 0; mask < 256; ++mask) {
+    table[mask].fill(kNothing);
+    uint8_t* to = table[mask].data();
+    for (uint8_t j = 0; j < 8; ++j) {
+      if (!(mask >> j & 1)) continue;
+      *to++ = 2 * j;
+      *to++ = 2 * j + 1;
+    }
+  }
+  return table;
+}();
+
+// Four entries' intervals and multipliers.
+inline uint32x4x2_t look_up(const PackedPush* pushes, const uint16_t* entries) {
+  uint32x2_t push[4];
+  for (int j = 0; j < 4; ++j) push[j] = vld1_u32(&pushes[entries[j]].interval);
+  const uint32x4_t low = vcombine_u32(push[0], push[1]), high = vcombine_u32(push[2], push[3]);
+  return {vuzp1q_u32(low, high), vuzp2q_u32(low, high)};
 }
 
-// One step of four lanes.
-inline Vector push4(Vector state, const uint16_t* entries, const PackedPush* pushes,
-                    uint16_t*& words) {
-  const uint32x4_t low = two(pushes, entries[0], entries[1]);
-  const uint32x4_t high = two(pushes, entries[2], entries[3]);
-  const Vector interval = vuzp1q_u32(low, high), packed = vuzp2q_u32(low, high);
-  const Vector limit = vandq_u32(interval, vdupq_n_u32(0xFFFC0000));
-  const Vector start = vandq_u32(vshrq_n_u32(interval, 4), vdupq_n_u32(kTotal - 1));
-  const Vector rest = vsubq_u32(vdupq_n_u32(kTotal), vshrq_n_u32(interval, 18));
-  const int32x4_t shift = vnegq_s32(vreinterpretq_s32_u32(vandq_u32(interval, vdupq_n_u32(15))));
-  const Vector multiplier = vorrq_u32(packed, vdupq_n_u32(0x80000000));
+inline uint32x4_t divided_and_pushed(uint32x4_t state, uint32x4_t interval, uint32x4_t packed) {
+  const uint32x4_t rest = vsubq_u32(vdupq_n_u32(kTotal), vshrq_n_u32(interval, 18));
+  const uint32x4_t shift = vandq_u32(interval, vdupq_n_u32(15));
+  const uint32x4_t multiplier = vorrq_u32(packed, vdupq_n_u32(0x80000000));
+  const uint32x4_t x = vsraq_n_u32(state, packed, 31);
+  const uint64x2_t low = vmull_u32(vget_low_u32(x), vget_low_u32(multiplier));
+  const uint64x2_t high = vmull_high_u32(x, multiplier);
+  const uint32x4_t product = vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
+  const uint32x4_t quotient = vshlq_u32(product, vnegq_s32(vreinterpretq_s32_u32(shift)));
+  const uint32x4_t and_start = vsraq_n_u32(state, vshlq_n_u32(interval, 14), 18);
+  return vmlaq_u32(and_start, quotient, rest);
+}
 
-  const Vector emits = vcgeq_u32(state, limit);
-  const uint64_t mask = mask_of(emits);
-  const uint8x8_t halves = vreinterpret_u8_u16(vmovn_u32(state));
-  const uint8x8_t front = vtbl1_u8(halves, vld1_u8(kShuffles.compression[mask]));
-  vst1_u16(words, vreinterpret_u16_u8(front));
-  words += kShuffles.words[mask];
-  state = vshlq_u32(state, vreinterpretq_s32_u32(vandq_u32(emits, vdupq_n_u32(-16u))));
-
-  const Vector x = vsraq_n_u32(state, packed, 31);  // plus the increment
-  const uint64x2_t below = vmull_u32(vget_low_u32(x), vget_low_u32(multiplier));
-  const uint64x2_t above = vmull_high_u32(x, multiplier);
-  const Vector product = vuzp2q_u32(vreinterpretq_u32_u64(below), vreinterpretq_u32_u64(above));
-  return vmlaq_u32(vaddq_u32(state, start), vshlq_u32(product, shift), rest);
+// One step of eight lanes.
+inline void push8(uint32x4_t state[2], const uint16_t* entries, const PackedPush* pushes,
+                  uint8_t*& words) {
+  const uint32x4x2_t first = look_up(pushes, entries), second = look_up(pushes, entries + 4);
+  const uint32x4_t limit_bits = vdupq_n_u32(0xFFFC0000);
+  const uint32x4_t emits[2] = {vcgeq_u32(state[0], vandq_u32(first.val[0], limit_bits)),
+                               vcgeq_u32(state[1], vandq_u32(second.val[0], limit_bits))};
+  const uint32_t emitted =
+      mask_and_count(vuzp1q_u16(vreinterpretq_u16_u32(emits[0]), vreinterpretq_u16_u32(emits[1])));
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(state[0]), vreinterpretq_u16_u32(state[1]));
+  vst1q_u8(words, vqtbl1q_u8(vreinterpretq_u8_u16(low), load(kCompress[mask_of(emitted)])));
+  words += bytes_of(emitted);
+  for (int v = 0; v < 2; ++v) state[v] = vbslq_u32(emits[v], vshrq_n_u32(state[v], 16), state[v]);
+  state[0] = divided_and_pushed(state[0], first.val[0], first.val[1]);
+  state[1] = divided_and_pushed(state[1], second.val[0], second.val[1]);
 }
 
 template <int Lanes>
-uint16_t* encode_vectors(const uint16_t* entries, size_t count, const Channel& channel,
-                         uint32_t* states, uint16_t* words) {
-  constexpr int kVectors = Lanes / 4;
+uint16_t* encode_lanes_of(const uint16_t* entries, size_t count, const Channel& channel,
+                          uint32_t* states, uint16_t* words) {
   const size_t remainder = count % Lanes;
   words = encode_remainder(entries, remainder, channel, Lanes, states, words);
   const PackedPush* pushes = channel.packed_pushes.data();
-  Vector state[kVectors];
-  for (int v = 0; v < kVectors; ++v) state[v] = vld1q_u32(states + kWidth * v);
+  auto* bytes = reinterpret_cast<uint8_t*>(words);
+  uint32x4_t state[Lanes / 4];
+  for (int v = 0; v < Lanes / 4; ++v) state[v] = vld1q_u32(states + 4 * v);
   for (size_t k = remainder; k < count; k += Lanes)
-    for (int v = 0; v < kVectors; ++v)
-      state[v] = push4(state[v], entries + k + kWidth * v, pushes, words);
-  for (int v = 0; v < kVectors; ++v) vst1q_u32(states + kWidth * v, state[v]);
-  return words;
+#pragma GCC unroll 8
+    for (int v = 0; v < Lanes / 4; v += 2) push8(state + v, entries + k + 4 * v, pushes, bytes);
+  for (int v = 0; v < Lanes / 4; ++v) vst1q_u32(states + 4 * v, state[v]);
+  return reinterpret_cast<uint16_t*>(bytes);
 }
 
 uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, int lanes,
                  uint32_t* states, uint16_t* words) {
   switch (lanes) {
-    case 4:
-      return encode_vectors<4>(entries, count, channel, states, words);
     case 8:
-      return encode_vectors<8>(entries, count, channel, states, words);
+      return encode_lanes_of<8>(entries, count, channel, states, words);
     case 16:
-      return encode_vectors<16>(entries, count, channel, states, words);
+      return encode_lanes_of<16>(entries, count, channel, states, words);
     case 32:
-      return encode_vectors<32>(entries, count, channel, states, words);
+      return encode_lanes_of<32>(entries, count, channel, states, words);
     case 64:
-      return encode_vectors<64>(entries, count, channel, states, words);
+      return encode_lanes_of<64>(entries, count, channel, states, words);
     default:
       return encode_scalar(entries, count, channel, lanes, states, words);
   }
@@ -163,28 +171,46 @@ uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, 
 
 // ---- decoding
 
+// By mask of four lanes: where each one's word comes from, as the low half of 32 bits; how many
+// bytes.
+constexpr auto kExpand = [] {
+  std::array<Bytes, 16> table{};
+  for (unsigned mask = 0; mask < 16; ++mask) {
+    table[mask].fill(kNothing);
+    uint8_t from = 0;
+    for (uint8_t lane = 0; lane < 4; ++lane) {
+      if (!(mask >> lane & 1)) continue;
+      table[mask][4 * lane] = from++;
+      table[mask][4 * lane + 1] = from++;
+    }
+  }
+  return table;
+}();
+constexpr uint8_t kBytes[] = {0, 2, 2, 4, 2, 4, 4, 6, 2, 4, 4, 6, 4, 6, 6, 8};
+
 // One step of four lanes; the entries go to `entries`.
-inline Vector pop4(Vector state, const uint8_t* found, const uint32_t* intervals,
-                   const uint8_t*& next, uint16_t* entries) {
-  const Vector slots = vandq_u32(state, vdupq_n_u32(kTotal - 1));
+inline uint32x4_t pop4(uint32x4_t state, const uint8_t* found, const uint32_t* intervals,
+                       const uint8_t*& next, uint16_t* entries) {
+  const uint32x4_t slots = vandq_u32(state, vdupq_n_u32(kTotal - 1));
   const uint32_t a = found[vgetq_lane_u32(slots, 0)], b = found[vgetq_lane_u32(slots, 1)];
   const uint32_t c = found[vgetq_lane_u32(slots, 2)], d = found[vgetq_lane_u32(slots, 3)];
   entries[0] = static_cast<uint16_t>(a);
   entries[1] = static_cast<uint16_t>(b);
   entries[2] = static_cast<uint16_t>(c);
   entries[3] = static_cast<uint16_t>(d);
-  Vector interval = vdupq_n_u32(intervals[a]);
+  uint32x4_t interval = vdupq_n_u32(intervals[a]);
   interval = vld1q_lane_u32(intervals + b, interval, 1);
   interval = vld1q_lane_u32(intervals + c, interval, 2);
   interval = vld1q_lane_u32(intervals + d, interval, 3);
-  const Vector frequency = vandq_u32(interval, vdupq_n_u32(kTotal - 1));
-  const Vector within = vsubq_u32(slots, vshrq_n_u32(interval, 18));
+  const uint32x4_t frequency = vandq_u32(interval, vdupq_n_u32(kTotal - 1));
+  const uint32x4_t within = vsubq_u32(slots, vshrq_n_u32(interval, 18));
   state = vmlaq_u32(within, frequency, vshrq_n_u32(state, kPrecision));
-  const Vector needs = vcltq_u32(state, vdupq_n_u32(kLower));
-  const uint64_t mask = mask_of(needs);
+  const uint32x4_t needs = vcltq_u32(state, vdupq_n_u32(kLower));
+  const uint32x4_t bits = {1, 2, 4, 8};
+  const uint64_t mask = vaddvq_u32(vandq_u32(needs, bits));
   const uint8x16_t words = vcombine_u8(vld1_u8(next), vdup_n_u8(0));
-  const Vector low = vreinterpretq_u32_u8(vqtbl1q_u8(words, vld1q_u8(kShuffles.expansion[mask])));
-  next += 2 * kShuffles.words[mask];
+  const uint32x4_t low = vreinterpretq_u32_u8(vqtbl1q_u8(words, load(kExpand[mask])));
+  next += kBytes[mask];
   const int32x4_t by = vreinterpretq_s32_u32(vandq_u32(needs, vdupq_n_u32(16)));
   return vorrq_u32(vshlq_u32(state, by), low);
 }
@@ -198,13 +224,13 @@ size_t decode_vectors(Cursor& cursor, size_t count, const Channel& channel,
   const uint8_t* found = decoding.entry.data();
   const uint32_t* intervals = channel.pop_intervals.data();
   const uint8_t* next = cursor.next;
-  Vector state[kVectors];
-  for (int v = 0; v < kVectors; ++v) state[v] = vld1q_u32(cursor.states + kWidth * v);
+  uint32x4_t state[kVectors];
+  for (int v = 0; v < kVectors; ++v) state[v] = vld1q_u32(cursor.states + 4 * v);
   size_t i = 0;
   for (; i + Lanes <= count && cursor.end - next >= 2 * Lanes; i += Lanes)
     for (int v = 0; v < kVectors; ++v)
-      state[v] = pop4(state[v], found, intervals, next, entries + i + kWidth * v);
-  for (int v = 0; v < kVectors; ++v) vst1q_u32(cursor.states + kWidth * v, state[v]);
+      state[v] = pop4(state[v], found, intervals, next, entries + i + 4 * v);
+  for (int v = 0; v < kVectors; ++v) vst1q_u32(cursor.states + 4 * v, state[v]);
   cursor.next = next;
   return i;
 }
@@ -235,23 +261,27 @@ void decode(Cursor* const cursors[2], size_t count, const Channel& channel,
   }
 }
 
-// ---- entries to symbols and latents
+// ---- entries to symbols and latent
 
-inline void append_all(std::vector<size_t>& escapes, uint16x8_t found, size_t first) {
-  if (__builtin_expect(!vmaxvq_u16(found), 1)) return;
-  for (size_t j = 0; j < 8; ++j, found = vextq_u16(found, found, 1))
-    if (vgetq_lane_u16(found, 0)) append(escapes, first + j);
+void append_all(const uint16_t* entries, const Channel& channel, std::vector<size_t>& escapes,
+                size_t first) {
+  for (size_t k = 0; k < kLook; ++k)
+    if (entries[k] == channel.length) append(escapes, first + k);
 }
 
 void symbols_of_entries(const uint16_t* entries, size_t count, const Channel& channel,
                         int16_t* symbols, std::vector<size_t>& escapes, size_t first) {
   const uint16x8_t offset = vdupq_n_u16(static_cast<uint16_t>(channel.offset));
-  const uint16x8_t escape = vdupq_n_u16(static_cast<uint16_t>(channel.length));
   size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const uint16x8_t entry = vld1q_u16(entries + i);
-    vst1q_s16(symbols + i, vreinterpretq_s16_u16(vaddq_u16(entry, offset)));
-    append_all(escapes, vceqq_u16(entry, escape), first + i);
+  for (; i + kLook <= count; i += kLook) {
+    uint16x8_t highest = vdupq_n_u16(0);
+    for (size_t k = 0; k < kLook; k += kStep) {
+      const uint16x8_t entry = vld1q_u16(entries + i + k);
+      highest = vmaxq_u16(highest, entry);
+      vst1q_s16(symbols + i + k, vreinterpretq_s16_u16(vaddq_u16(entry, offset)));
+    }
+    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      append_all(entries + i, channel, escapes, first + i);
   }
   symbols_of_entries_scalar(entries, i, count, channel, symbols, escapes, first);
 }
@@ -259,19 +289,22 @@ void symbols_of_entries(const uint16_t* entries, size_t count, const Channel& ch
 void latent_of_entries(const uint16_t* entries, size_t count, Dequantiser dequantiser,
                        const Channel& channel, float* latent, std::vector<size_t>& escapes,
                        size_t first) {
-  const uint16x8_t escape = vdupq_n_u16(static_cast<uint16_t>(channel.length));
-  const int32x4_t offset = vdupq_n_s32(channel.offset);
+  const uint16x8_t offset = vdupq_n_u16(static_cast<uint16_t>(channel.offset));
   const float32x4_t gain = vdupq_n_f32(dequantiser.gain), median = vdupq_n_f32(dequantiser.median);
-  const auto restored = [&](uint32x4_t entry) {
-    const float32x4_t symbol = vcvtq_f32_s32(vaddq_s32(vreinterpretq_s32_u32(entry), offset));
-    return vmulq_f32(vaddq_f32(symbol, median), gain);
-  };
   size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    const uint16x8_t entry = vld1q_u16(entries + i);
-    vst1q_f32(latent + i, restored(vmovl_u16(vget_low_u16(entry))));
-    vst1q_f32(latent + i + 4, restored(vmovl_high_u16(entry)));
-    append_all(escapes, vceqq_u16(entry, escape), first + i);
+  for (; i + kLook <= count; i += kLook) {
+    uint16x8_t highest = vdupq_n_u16(0);
+    for (size_t k = 0; k < kLook; k += kStep) {
+      const uint16x8_t entry = vld1q_u16(entries + i + k);
+      highest = vmaxq_u16(highest, entry);
+      const int16x8_t symbol = vreinterpretq_s16_u16(vaddq_u16(entry, offset));
+      const float32x4_t low = vcvtq_f32_s32(vmovl_s16(vget_low_s16(symbol)));
+      const float32x4_t high = vcvtq_f32_s32(vmovl_high_s16(symbol));
+      vst1q_f32(latent + i + k, vmulq_f32(vaddq_f32(low, median), gain));
+      vst1q_f32(latent + i + k + 4, vmulq_f32(vaddq_f32(high, median), gain));
+    }
+    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      append_all(entries + i, channel, escapes, first + i);
   }
   latent_of_entries_scalar(entries, i, count, dequantiser, channel, latent, escapes, first);
 }
