@@ -13,7 +13,7 @@ from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import load_feature_encoder
 from narrows.models.bundle import load_frame_codec
 
-pytestmark = needs("cmake", "g++", "gcc", "nm")
+pytestmark = [needs("cmake", "g++", "gcc", "nm"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from coding import laplace_symbols, laplace_tables
 
 from narrows.kernels import coder, cuda
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
 SCALES = [0.3, 1.0, 4.0, 20.0]

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from native import configured
 
+pytestmark = pytest.mark.slow
+
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = int(os.environ.get("NARROWS_FUZZ_SECONDS", "20"))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from native import configured, needs
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = "150"
 ARM = "aarch64-linux-gnu-"
 EMULATOR = "qemu-aarch64-static"
