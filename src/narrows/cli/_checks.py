@@ -29,7 +29,7 @@ class Check:
 
 def run_checks(as_json: bool) -> int:
     """Print every check; returns how many required ones failed."""
-    checks = [_python(), _coder(), _loopback()]
+    checks = [_python(), _kernels(), _loopback()]
     checks += [_package(name, advice, required=True) for name, advice in DEVICE.items()]
     checks += [_package(name, advice, required=False) for name, advice in OPTIONAL.items()]
     _show = _print_json if as_json else _print_lines
@@ -41,14 +41,14 @@ def _python() -> Check:
     return Check("python", f"{platform.python_version()} on {platform.machine()}", True, True)
 
 
-def _coder() -> Check:
-    from narrows.kernels import BACKEND
+def _kernels() -> Check:
+    from narrows.kernels import coder
 
-    native = BACKEND == "native"
+    native = coder.BACKEND == "native"
     advice = (
         "" if native else "works, a hundred times slower: install a C++20 compiler and reinstall"
     )
-    return Check("entropy coder", BACKEND, native, False, advice)
+    return Check("kernels", coder.instruction_set(), native, False, advice)
 
 
 def _loopback() -> Check:
