@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.errors import ConfigError
 from narrows.kernels.coder import reference
 from narrows.kernels.coder.arrays import (
     CorruptStream,
@@ -27,6 +28,11 @@ try:
     from narrows.kernels import _native
 except ImportError:
     _native = None  # type: ignore[assignment]
+else:
+    try:
+        _native.isa()
+    except RuntimeError as error:  # NARROWS_ISA names what is not here
+        raise ConfigError(str(error)) from None
 
 BACKEND: Literal["native", "reference"] = "native" if _native is not None else "reference"
 

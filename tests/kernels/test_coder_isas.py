@@ -1,5 +1,9 @@
 """Every instruction set writes and reads the reference's bytes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from coding import laplace_symbols, laplace_tables
@@ -141,3 +145,12 @@ def test_equal_rows_are_a_frame(lanes):
     tables, symbols = laplace_tables([0.3, 4.0]).arrays, laplace_symbols([0.3, 4.0], 9, 11)
     frame = coder.encode(symbols, tables, lanes)
     assert coder.encode_rows(symbols.ravel(), np.array([99, 99], np.uint64), tables, lanes) == frame
+
+
+def test_a_variable_that_names_no_instruction_set_is_one_line():
+    command = [sys.executable, "-m", "narrows.cli", "doctor"]
+    environment = os.environ | {"NARROWS_ISA": "mmx"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("narrows: NARROWS_ISA is mmx: this machine has portable")
+    assert len(done.stderr.splitlines()) == 1
