@@ -147,7 +147,7 @@ class Head::Rows {
       rows.out_width = extent(stage, width);
       rows.row = (width + 2 * stage.pad) * packed.inputs;
       rows.kept = std::bit_ceil<size_t>(stage.kernel);
-      // A tile may read a run filled up to fours beyond the row's end.
+      // A tile may read sixteen inputs at a time, beyond the row's end.
       const size_t size = (rows.kept + 1) * rows.row + 64;
       if (plan.integer) {
         rows.integers.resize(size);

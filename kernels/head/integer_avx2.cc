@@ -11,6 +11,7 @@ namespace narrows {
 namespace {
 
 constexpr int kWidth = 8;
+constexpr int kFours = 1;
 constexpr Tile kTiles[] = {{2, 4}, {1, 8}};
 
 struct Pairs {
@@ -33,6 +34,7 @@ inline Inputs inputs_at(const uint8_t* from) {
   const __m256i fours = _mm256_set1_epi32(four);
   return {_mm256_and_si256(fours, _mm256_set1_epi16(0xFF)), _mm256_srli_epi16(fours, 8)};
 }
+template <int>
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
   sums = _mm256_add_epi32(sums, _mm256_madd_epi16(inputs.even, weights.even));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(inputs.odd, weights.odd));

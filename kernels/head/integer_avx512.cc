@@ -11,6 +11,7 @@ namespace narrows {
 namespace {
 
 constexpr int kWidth = 16;
+constexpr int kFours = 1;
 constexpr Tile kTiles[] = {{2, 14}, {3, 8}, {1, 14}};
 
 using Sums = __m512i;
@@ -24,6 +25,7 @@ inline Inputs inputs_at(const uint8_t* from) {
   std::memcpy(&four, from, 4);
   return _mm512_set1_epi32(four);
 }
+template <int>
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
   return _mm512_dpbusd_epi32(sums, inputs, weights);
 }

@@ -4,6 +4,8 @@
 namespace narrows {
 namespace {
 
+constexpr int kFours = 4;  // a lane of the inputs each
+
 using Sums = int32x4_t;
 using Weights = int8x16_t;
 using Inputs = int8x16_t;
@@ -11,10 +13,11 @@ using Inputs = int8x16_t;
 inline Sums sums_at(const int32_t* from) { return vld1q_s32(from); }
 inline Weights weights_at(const int8_t* from) { return vld1q_s8(from); }
 inline Inputs inputs_at(const uint8_t* from) {
-  return veorq_s8(vreinterpretq_s8_s32(vdupq_n_s32(four_at(from))), vdupq_n_s8(-128));
+  return veorq_s8(vreinterpretq_s8_u8(vld1q_u8(from)), vdupq_n_s8(-128));
 }
+template <int Four>
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
-  return vdotq_s32(sums, weights, inputs);
+  return vdotq_laneq_s32(sums, weights, inputs, Four);
 }
 inline void finish(Sums sums, const float* scale, const float* bias, float* out) {
   finish_four(sums, scale, bias, out);

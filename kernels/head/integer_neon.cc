@@ -2,8 +2,12 @@
 // two products of a pair of weights within +-127 stay within 16 bits.
 #include "head/integer_neon.h"
 
+#include <cstring>
+
 namespace narrows {
 namespace {
+
+constexpr int kFours = 1;
 
 struct Sums {
   int32x4_t low, high;  // two partial sums of each channel
@@ -17,8 +21,11 @@ inline Sums sums_at(const int32_t* from) {
 }
 inline Weights weights_at(const int8_t* from) { return vld1q_s8(from); }
 inline Inputs inputs_at(const uint8_t* from) {
-  return veor_s8(vreinterpret_s8_s32(vdup_n_s32(four_at(from))), vdup_n_s8(-128));
+  int32_t four;
+  std::memcpy(&four, from, 4);
+  return veor_s8(vreinterpret_s8_s32(vdup_n_s32(four)), vdup_n_s8(-128));
 }
+template <int>
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
   sums.low = vpadalq_s16(sums.low, vmull_s8(inputs, vget_low_s8(weights)));
   sums.high = vpadalq_s16(sums.high, vmull_s8(inputs, vget_high_s8(weights)));

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "head/tiles.h"
 
@@ -14,12 +13,6 @@ namespace {
 
 constexpr int kWidth = 4;
 constexpr Tile kTiles[] = {{4, 4}, {2, 8}, {1, 8}};
-
-inline int32_t four_at(const uint8_t* from) {
-  int32_t four;
-  std::memcpy(&four, from, 4);
-  return four;
-}
 
 inline void finish_four(int32x4_t sums, const float* scale, const float* bias, float* out) {
   vst1q_f32(out, vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums), vld1q_f32(scale)), vld1q_f32(bias)));

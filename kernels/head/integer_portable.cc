@@ -8,6 +8,7 @@ namespace narrows {
 namespace {
 
 constexpr int kWidth = 4;
+constexpr int kFours = 1;
 constexpr Tile kTiles[] = {{1, 2}};
 
 struct Sums {
@@ -19,6 +20,7 @@ using Inputs = const uint8_t*;
 inline Sums sums_at(const int32_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
 inline Weights weights_at(const int8_t* from) { return from; }
 inline Inputs inputs_at(const uint8_t* from) { return from; }
+template <int>
 inline Sums dot(Sums sums, Inputs inputs, Weights weights) {
   for (int i = 0; i < kWidth; ++i)
     for (int k = 0; k < 4; ++k) sums.of[i] += inputs[k] * weights[4 * i + k];

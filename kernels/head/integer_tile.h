@@ -1,14 +1,16 @@
 // The same tile in integers: four inputs and four weights to a sum at a time. The including file
 // defines kWidth and kTiles as for floats, and the types and functions of its dot product:
-// Sums, Weights weights_at(const int8_t*), Inputs inputs_at(const uint8_t*), dot(Sums, Inputs,
-// Weights), sums_at(const int32_t*) and finish(Sums, const float* scale, const float* bias,
-// float*).
+// Sums, Weights weights_at(const int8_t*), Inputs inputs_at(const uint8_t*) of kFours fours,
+// dot<Four>(Sums, Inputs, Weights), sums_at(const int32_t*) and finish(Sums, const float* scale,
+// const float* bias, float*).
 //
 // All of it is static: every instruction set compiles its own, and rounds products and sums apart.
 #pragma once
 
 #include <cstring>
 #include <iterator>
+#include <type_traits>
+#include <utility>
 
 #include "head/tiles.h"
 
@@ -24,14 +26,25 @@ inline void integer_tile(const IntegerConvolution& c, const int8_t* weights, con
     for (int v = 0; v < Vectors; ++v) sums[p][v] = sums_at(offset + v * kWidth);
   for (size_t y = 0; y < c.kernel; ++y) {
     const uint8_t* in = rows[y] + first * c.step;
-    for (size_t k = 0; k < c.run; k += 4, weights += 4 * Vectors * kWidth) {
-      Weights weight[Vectors];
-      for (int v = 0; v < Vectors; ++v) weight[v] = weights_at(weights + 4 * v * kWidth);
+    for (size_t k = 0; k < c.run; k += 4 * kFours) {
+      Inputs inputs[Pixels];
 #pragma GCC unroll 16
-      for (int p = 0; p < Pixels; ++p) {
-        const Inputs inputs = inputs_at(in + p * c.step + k);
-        for (int v = 0; v < Vectors; ++v) sums[p][v] = dot(sums[p][v], inputs, weight[v]);
-      }
+      for (int p = 0; p < Pixels && kFours > 1; ++p) inputs[p] = inputs_at(in + p * c.step + k);
+      const auto four = [&]<int Four>(std::integral_constant<int, Four>) {
+        if (Four > 0 && k + 4 * Four >= c.run) return;
+        Weights weight[Vectors];
+        for (int v = 0; v < Vectors; ++v) weight[v] = weights_at(weights + 4 * v * kWidth);
+        weights += 4 * Vectors * kWidth;
+#pragma GCC unroll 16
+        for (int p = 0; p < Pixels; ++p) {
+          if (kFours == 1) inputs[p] = inputs_at(in + p * c.step + k);  // few registers
+          for (int v = 0; v < Vectors; ++v)
+            sums[p][v] = dot<Four>(sums[p][v], inputs[p], weight[v]);
+        }
+      };
+      [&]<int... Four>(std::integer_sequence<int, Four...>) {
+        (four(std::integral_constant<int, Four>{}), ...);
+      }(std::make_integer_sequence<int, kFours>{});
     }
   }
   for (int p = 0; p < Pixels; ++p)
