@@ -1,5 +1,6 @@
-// NEON of every 64-bit Arm: four lanes to a vector, two vectors to a step of the encoder. Bound by
-// instructions, of which the look-ups of every lane take half: there are no gathers here.
+// NEON: four lanes to a vector, eight to a step.
+//
+// Bound by instructions, of which the look-ups of every lane take half: there are no gathers here.
 #include <arm_neon.h>
 
 #include <array>
@@ -13,14 +14,16 @@ constexpr size_t kStep = 8;   // lanes to a step
 constexpr size_t kLook = 32;  // symbols between two looks for escapes
 
 // The eight halves of a comparison as a number: bit j is lane j, and the count is from bit 9 on.
-inline uint32_t mask_and_count(uint16x8_t chosen) {
+inline size_t mask_and_count(uint16x8_t chosen) {
   constexpr uint16_t kOne = 1 << 9;
   const uint16x8_t weights = {kOne | 1,  kOne | 2,  kOne | 4,  kOne | 8,
                               kOne | 16, kOne | 32, kOne | 64, kOne | 128};
-  return vaddvq_u16(vandq_u16(chosen, weights));
+  size_t both = vaddvq_u16(vandq_u16(chosen, weights));
+  asm("" : "+r"(both));  // any number: where only 16 bits are known of, more are cleared again
+  return both;
 }
-inline size_t mask_of(uint32_t both) { return both & 0xFF; }
-inline size_t bytes_of(uint32_t both) { return both >> 8; }  // two for each lane chosen
+inline size_t mask_of(size_t both) { return both & 0xFF; }
+inline size_t bytes_of(size_t both) { return both >> 8; }  // two for each lane chosen
 
 using Bytes = std::array<uint8_t, 16>;
 constexpr uint8_t kNothing = 0xFF;  // an index that tbl makes a zero of
@@ -29,27 +32,37 @@ inline uint8x16_t load(const Bytes& bytes) { return vld1q_u8(bytes.data()); }
 
 // ---- latent and symbols to entries
 
-// Eight symbols' entries, the last symbol's first; `highest` gathers them before they are limited.
-inline void store_entries(int16x8_t symbols, const Channel& channel, uint16_t* entries,
-                          uint16x8_t& highest) {
-  const int16x8_t offset = vdupq_n_s16(static_cast<int16_t>(channel.offset));
-  const uint16x8_t length = vdupq_n_u16(static_cast<uint16_t>(channel.length));
-  // Symbols and tables lie within int16, so that no difference wraps into the table.
-  const uint16x8_t entry = vreinterpretq_u16_s16(vsubq_s16(symbols, offset));
-  highest = vmaxq_u16(highest, entry);
-  const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, length));
-  vst1q_u16(entries, vextq_u16(reversed, reversed, 4));
-}
+struct Range {
+  int16x8_t offset;
+  uint16x8_t length;
+  uint16x8_t highest = vdupq_n_u16(0);  // of all entries between two looks, before they are limited
+
+  explicit Range(const Channel& channel)
+      : offset(vdupq_n_s16(static_cast<int16_t>(channel.offset))),
+        length(vdupq_n_u16(static_cast<uint16_t>(channel.length))) {}
+
+  // Eight symbols' entries, the last symbol's first.
+  void store(int16x8_t symbols, uint16_t* entries) {
+    // Symbols and tables lie within int16, so that no difference wraps into the table.
+    const uint16x8_t entry = vreinterpretq_u16_s16(vsubq_s16(symbols, offset));
+    highest = vmaxq_u16(highest, entry);
+    const uint16x8_t reversed = vrev64q_u16(vminq_u16(entry, length));
+    vst1q_u16(entries, vextq_u16(reversed, reversed, 4));
+  }
+
+  bool escaped() const { return vmaxvq_u16(highest) >= vgetq_lane_u16(length, 0); }
+};
 
 void entries_of_symbols(const int16_t* symbols, size_t count, const Channel& channel,
                         uint16_t* entries, std::vector<Escaped>& escaped, size_t first) {
+  Range range(channel);
   size_t i = 0;
   for (; i + kLook <= count; i += kLook) {
-    uint16x8_t highest = vdupq_n_u16(0);
+    range.highest = vdupq_n_u16(0);
     uint16_t* const end = entries + count - i;
     for (size_t k = 0; k < kLook; k += kStep)
-      store_entries(vld1q_s16(symbols + i + k), channel, end - k - kStep, highest);
-    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      range.store(vld1q_s16(symbols + i + k), end - k - kStep);
+    if (__builtin_expect(range.escaped(), 0))
       entries_of_symbols_scalar(symbols + i, 0, kLook, channel, end - kLook, escaped, first + i);
   }
   entries_of_symbols_scalar(symbols, i, count, channel, entries, escaped, first);
@@ -68,13 +81,14 @@ void entries_of_latent(const float* latent, size_t count, Quantiser quantiser,
                        const Channel& channel, uint16_t* entries, std::vector<Escaped>& escaped,
                        size_t first) {
   const float32x4_t gain = vdupq_n_f32(quantiser.gain), median = vdupq_n_f32(quantiser.median);
+  Range range(channel);
   size_t i = 0;
   for (; i + kLook <= count; i += kLook) {
-    uint16x8_t highest = vdupq_n_u16(0);
+    range.highest = vdupq_n_u16(0);
     uint16_t* const end = entries + count - i;
     for (size_t k = 0; k < kLook; k += kStep)
-      store_entries(quantised8(latent + i + k, gain, median), channel, end - k - kStep, highest);
-    if (__builtin_expect(vmaxvq_u16(highest) >= channel.length, 0))
+      range.store(quantised8(latent + i + k, gain, median), end - k - kStep);
+    if (__builtin_expect(range.escaped(), 0))
       entries_of_latent_scalar(latent + i, 0, kLook, quantiser, channel, end - kLook, escaped,
                                first + i);
   }
@@ -98,43 +112,53 @@ constexpr auto kCompress = [] {
   return table;
 }();
 
-// Four entries' intervals and multipliers.
-inline uint32x4x2_t look_up(const PackedPush* pushes, const uint16_t* entries) {
-  uint32x2_t push[4];
-  for (int j = 0; j < 4; ++j) push[j] = vld1_u32(&pushes[entries[j]].interval);
-  const uint32x4_t low = vcombine_u32(push[0], push[1]), high = vcombine_u32(push[2], push[3]);
+// One field of four table entries each.
+struct Fields {
+  uint32x4_t first, second;
+};
+
+inline Fields unzipped(uint32x2_t a, uint32x2_t b, uint32x2_t c, uint32x2_t d) {
+  const uint32x4_t low = vcombine_u32(a, b), high = vcombine_u32(c, d);
   return {vuzp1q_u32(low, high), vuzp2q_u32(low, high)};
 }
 
-inline uint32x4_t divided_and_pushed(uint32x4_t state, uint32x4_t interval, uint32x4_t packed) {
-  const uint32x4_t rest = vsubq_u32(vdupq_n_u32(kTotal), vshrq_n_u32(interval, 18));
-  const uint32x4_t shift = vandq_u32(interval, vdupq_n_u32(15));
-  const uint32x4_t multiplier = vorrq_u32(packed, vdupq_n_u32(0x80000000));
-  const uint32x4_t x = vsraq_n_u32(state, packed, 31);
-  const uint64x2_t low = vmull_u32(vget_low_u32(x), vget_low_u32(multiplier));
-  const uint64x2_t high = vmull_high_u32(x, multiplier);
+inline Fields look_up(const ModularPush* pushes, const uint16_t* entries) {
+  const auto field = [&](int j) { return vld1_u32(&pushes[entries[j]].interval); };
+  return unzipped(field(0), field(1), field(2), field(3));
+}
+
+// x becomes (x / f) * 2^14 + x % f + start, the latter two of which stay below 2^14: they are the
+// low bits of a sum whose high bits mean nothing.
+inline uint32x4_t divided(uint32x4_t state, Fields push, uint32x4_t limit) {
+  state = vsraq_n_u32(state, push.first, 31);
+  const uint64x2_t low = vmull_u32(vget_low_u32(state), vget_low_u32(push.second));
+  const uint64x2_t high = vmull_high_u32(state, push.second);
   const uint32x4_t product = vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
-  const uint32x4_t quotient = vshlq_u32(product, vnegq_s32(vreinterpretq_s32_u32(shift)));
-  const uint32x4_t and_start = vsraq_n_u32(state, vshlq_n_u32(interval, 14), 18);
-  return vmlaq_u32(and_start, quotient, rest);
+  const int32x4_t shift = vreinterpretq_s32_u32(vsubq_u32(vclzq_u32(limit), vdupq_n_u32(13)));
+  const uint32x4_t quotient = vshlq_u32(product, shift);
+  const uint32x4_t sum =
+      vmlsq_u32(vsraq_n_u32(state, push.first, kPrecision), quotient, push.first);
+  return vsliq_n_u32(sum, quotient, kPrecision);
 }
 
 // One step of eight lanes.
-inline void push8(uint32x4_t state[2], const uint16_t* entries, const PackedPush* pushes,
+inline void push8(uint32x4_t state[2], const uint16_t* entries, const ModularPush* pushes,
                   uint8_t*& words) {
-  const uint32x4x2_t first = look_up(pushes, entries), second = look_up(pushes, entries + 4);
-  const uint32x4_t limit_bits = vdupq_n_u32(0xFFFC0000);
-  const uint32x4_t emits[2] = {vcgeq_u32(state[0], vandq_u32(first.val[0], limit_bits)),
-                               vcgeq_u32(state[1], vandq_u32(second.val[0], limit_bits))};
-  const uint32_t emitted =
+  Fields push[2];
+  uint32x4_t limit[2], emits[2];
+  for (int v = 0; v < 2; ++v) {
+    push[v] = look_up(pushes, entries + 4 * v);
+    limit[v] = vshlq_n_u32(push[v].first, 32 - kPrecision);
+    emits[v] = vcgeq_u32(state[v], limit[v]);
+  }
+  const size_t emitted =
       mask_and_count(vuzp1q_u16(vreinterpretq_u16_u32(emits[0]), vreinterpretq_u16_u32(emits[1])));
   const uint16x8_t low =
       vuzp1q_u16(vreinterpretq_u16_u32(state[0]), vreinterpretq_u16_u32(state[1]));
   vst1q_u8(words, vqtbl1q_u8(vreinterpretq_u8_u16(low), load(kCompress[mask_of(emitted)])));
   words += bytes_of(emitted);
-  for (int v = 0; v < 2; ++v) state[v] = vbslq_u32(emits[v], vshrq_n_u32(state[v], 16), state[v]);
-  state[0] = divided_and_pushed(state[0], first.val[0], first.val[1]);
-  state[1] = divided_and_pushed(state[1], second.val[0], second.val[1]);
+  for (int v = 0; v < 2; ++v)
+    state[v] = divided(vbslq_u32(emits[v], vshrq_n_u32(state[v], 16), state[v]), push[v], limit[v]);
 }
 
 template <int Lanes>
@@ -142,7 +166,7 @@ uint16_t* encode_lanes_of(const uint16_t* entries, size_t count, const Channel& 
                           uint32_t* states, uint16_t* words) {
   const size_t remainder = count % Lanes;
   words = encode_remainder(entries, remainder, channel, Lanes, states, words);
-  const PackedPush* pushes = channel.packed_pushes.data();
+  const ModularPush* pushes = channel.modular_pushes.data();
   auto* bytes = reinterpret_cast<uint8_t*>(words);
   uint32x4_t state[Lanes / 4];
   for (int v = 0; v < Lanes / 4; ++v) state[v] = vld1q_u32(states + 4 * v);
@@ -171,93 +195,100 @@ uint16_t* encode(const uint16_t* entries, size_t count, const Channel& channel, 
 
 // ---- decoding
 
-// By mask of four lanes: where each one's word comes from, as the low half of 32 bits; how many
-// bytes.
+// By mask: where each half's word comes from.
 constexpr auto kExpand = [] {
-  std::array<Bytes, 16> table{};
-  for (unsigned mask = 0; mask < 16; ++mask) {
+  std::array<Bytes, 256> table{};
+  for (unsigned mask = 0; mask < 256; ++mask) {
     table[mask].fill(kNothing);
     uint8_t from = 0;
-    for (uint8_t lane = 0; lane < 4; ++lane) {
-      if (!(mask >> lane & 1)) continue;
-      table[mask][4 * lane] = from++;
-      table[mask][4 * lane + 1] = from++;
+    for (int j = 0; j < 8; ++j) {
+      if (!(mask >> j & 1)) continue;
+      table[mask][2 * j] = from++;
+      table[mask][2 * j + 1] = from++;
     }
   }
   return table;
 }();
-constexpr uint8_t kBytes[] = {0, 2, 2, 4, 2, 4, 4, 6, 2, 4, 4, 6, 4, 6, 6, 8};
 
-// One step of four lanes; the entries go to `entries`.
-inline uint32x4_t pop4(uint32x4_t state, const uint8_t* found, const uint32_t* intervals,
-                       const uint8_t*& next, uint16_t* entries) {
-  const uint32x4_t slots = vandq_u32(state, vdupq_n_u32(kTotal - 1));
-  const uint32_t a = found[vgetq_lane_u32(slots, 0)], b = found[vgetq_lane_u32(slots, 1)];
-  const uint32_t c = found[vgetq_lane_u32(slots, 2)], d = found[vgetq_lane_u32(slots, 3)];
-  entries[0] = static_cast<uint16_t>(a);
-  entries[1] = static_cast<uint16_t>(b);
-  entries[2] = static_cast<uint16_t>(c);
-  entries[3] = static_cast<uint16_t>(d);
-  uint32x4_t interval = vdupq_n_u32(intervals[a]);
-  interval = vld1q_lane_u32(intervals + b, interval, 1);
-  interval = vld1q_lane_u32(intervals + c, interval, 2);
-  interval = vld1q_lane_u32(intervals + d, interval, 3);
-  const uint32x4_t frequency = vandq_u32(interval, vdupq_n_u32(kTotal - 1));
-  const uint32x4_t within = vsubq_u32(slots, vshrq_n_u32(interval, 18));
-  state = vmlaq_u32(within, frequency, vshrq_n_u32(state, kPrecision));
-  const uint32x4_t needs = vcltq_u32(state, vdupq_n_u32(kLower));
-  const uint32x4_t bits = {1, 2, 4, 8};
-  const uint64_t mask = vaddvq_u32(vandq_u32(needs, bits));
-  const uint8x16_t words = vcombine_u8(vld1_u8(next), vdup_n_u8(0));
-  const uint32x4_t low = vreinterpretq_u32_u8(vqtbl1q_u8(words, load(kExpand[mask])));
-  next += kBytes[mask];
-  const int32x4_t by = vreinterpretq_s32_u32(vandq_u32(needs, vdupq_n_u32(16)));
-  return vorrq_u32(vshlq_u32(state, by), low);
+// The frequencies and rests of what the codepoints of four lanes belong to.
+inline Fields look_up(const uint8_t* found, const PackedPop* pops, uint32x4_t slot) {
+  const uint64x2_t pairs = vreinterpretq_u64_u32(slot);
+  uint64_t a = vgetq_lane_u64(pairs, 0);
+  const uint64_t b = vgetq_lane_u64(pairs, 1);
+  asm("" : "+r"(a));  // its low half is an index as it is: no need to fetch that apart
+  const auto field = [&](uint64_t of) { return vld1_u32(&pops[found[of]].frequency); };
+  return unzipped(field(static_cast<uint32_t>(a)), field(a >> 32), field(static_cast<uint32_t>(b)),
+                  field(b >> 32));
+}
+
+// One step of eight lanes.
+inline void pop8(uint32x4_t state[2], const uint8_t* found, const PackedPop* pops,
+                 const uint8_t*& next, uint16_t* entries) {
+  Fields pop[2];
+  for (int v = 0; v < 2; ++v) {
+    const uint32x4_t slot = vandq_u32(state[v], vdupq_n_u32(kTotal - 1));
+    pop[v] = look_up(found, pops, slot);
+    const int32x4_t within =
+        vsraq_n_s32(vreinterpretq_s32_u32(slot), vreinterpretq_s32_u32(pop[v].second), 16);
+    state[v] =
+        vmlaq_u32(vreinterpretq_u32_s32(within), pop[v].first, vshrq_n_u32(state[v], kPrecision));
+  }
+  vst1q_u16(entries,
+            vuzp1q_u16(vreinterpretq_u16_u32(pop[0].second), vreinterpretq_u16_u32(pop[1].second)));
+
+  const uint16x8_t low =
+      vuzp1q_u16(vreinterpretq_u16_u32(state[0]), vreinterpretq_u16_u32(state[1]));
+  const uint16x8_t high =
+      vuzp2q_u16(vreinterpretq_u16_u32(state[0]), vreinterpretq_u16_u32(state[1]));
+  const uint16x8_t needs = vceqzq_u16(high);
+  const size_t needed = mask_and_count(needs);
+  const uint16x8_t words =
+      vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(next), load(kExpand[mask_of(needed)])));
+  next += bytes_of(needed);
+  const uint16x8_t new_high = vbslq_u16(needs, low, high), new_low = vbslq_u16(needs, words, low);
+  state[0] = vreinterpretq_u32_u16(vzip1q_u16(new_low, new_high));
+  state[1] = vreinterpretq_u32_u16(vzip2q_u16(new_low, new_high));
 }
 
 // Whole groups while a word for every lane is left; returns how many entries that made.
 template <int Lanes>
-size_t decode_vectors(Cursor& cursor, size_t count, const Channel& channel,
-                      const ChannelDecoding& decoding, uint16_t* entries) {
+size_t decode_groups_of(Cursor& cursor, size_t count, const ChannelDecoding& decoding,
+                        uint16_t* entries) {
   if (decoding.entry.empty()) return 0;
-  constexpr int kVectors = Lanes / 4;
-  const uint8_t* found = decoding.entry.data();
-  const uint32_t* intervals = channel.pop_intervals.data();
+  const uint8_t* const found = decoding.entry.data();
+  const PackedPop* const pops = decoding.packed_pops.data();
   const uint8_t* next = cursor.next;
-  uint32x4_t state[kVectors];
-  for (int v = 0; v < kVectors; ++v) state[v] = vld1q_u32(cursor.states + 4 * v);
+  uint32x4_t state[Lanes / 4];
+  for (int v = 0; v < Lanes / 4; ++v) state[v] = vld1q_u32(cursor.states + 4 * v);
   size_t i = 0;
   for (; i + Lanes <= count && cursor.end - next >= 2 * Lanes; i += Lanes)
-    for (int v = 0; v < kVectors; ++v)
-      state[v] = pop4(state[v], found, intervals, next, entries + i + 4 * v);
-  for (int v = 0; v < kVectors; ++v) vst1q_u32(cursor.states + 4 * v, state[v]);
+#pragma GCC unroll 8
+    for (int v = 0; v < Lanes / 4; v += 2) pop8(state + v, found, pops, next, entries + i + 4 * v);
+  for (int v = 0; v < Lanes / 4; ++v) vst1q_u32(cursor.states + 4 * v, state[v]);
   cursor.next = next;
   return i;
 }
 
-size_t decode_groups_for(Cursor& cursor, size_t count, const Channel& channel,
-                         const ChannelDecoding& decoding, int lanes, uint16_t* entries) {
+size_t decode_groups_for(Cursor& cursor, size_t count, const ChannelDecoding& decoding, int lanes,
+                         uint16_t* entries) {
   switch (lanes) {
-    case 4:
-      return decode_vectors<4>(cursor, count, channel, decoding, entries);
     case 8:
-      return decode_vectors<8>(cursor, count, channel, decoding, entries);
+      return decode_groups_of<8>(cursor, count, decoding, entries);
     case 16:
-      return decode_vectors<16>(cursor, count, channel, decoding, entries);
+      return decode_groups_of<16>(cursor, count, decoding, entries);
     case 32:
-      return decode_vectors<32>(cursor, count, channel, decoding, entries);
-    case 64:
-      return decode_vectors<64>(cursor, count, channel, decoding, entries);
+      return decode_groups_of<32>(cursor, count, decoding, entries);
     default:
-      return 0;
+      return decode_groups_of<64>(cursor, count, decoding, entries);
   }
 }
 
 void decode(Cursor* const cursors[2], size_t count, const Channel& channel,
             const ChannelDecoding& decoding, int lanes, uint16_t* const entries[2]) {
+  if (lanes < 8) return decode_scalar(cursors, count, channel, decoding, lanes, entries);
   for (int p = 0; p < 2 && cursors[p]; ++p) {
-    const size_t done = decode_groups_for(*cursors[p], count, channel, decoding, lanes, entries[p]);
-    decode_one_scalar(*cursors[p], count - done, channel, decoding, lanes, entries[p] + done);
+    const size_t done = decode_groups_for(*cursors[p], count, decoding, lanes, entries[p]);
+    decode_remainder(*cursors[p], done, count, channel, decoding, lanes, entries[p]);
   }
 }
 

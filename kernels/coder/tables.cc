@@ -18,20 +18,34 @@ Push make_push(Interval symbol) {
           static_cast<uint16_t>(kTotal - symbol.frequency), symbol.start};
 }
 
-// Division by invariant integers (Granlund and Montgomery, 1994). With 2^shift < f <= 2^(shift + 1)
-// and x < f * 2^18, the multiplier rounded up is exact if its excess e = multiplier * f - 2^(32 +
-// shift) has e * x < 2^(32 + shift). Where it has not, rounding down and adding one to x is.
-PackedPush make_packed_push(Interval symbol) {
-  const uint32_t f = symbol.frequency;
-  const uint32_t shift = f > 1 ? std::bit_width(f - 1) - 1 : 0;
+// floor(x / f) is (x + increment) * multiplier >> 32 + shift, for x < f * 2^18.
+struct Division {
+  uint32_t multiplier;  // its top bit is set
+  uint32_t increment;
+  uint32_t shift;
+};
+
+// Division by invariant integers (Granlund and Montgomery, 1994). With 2^shift <= f < 2^(shift + 1)
+// the multiplier rounded up is exact if its excess e = multiplier * f - 2^(32 + shift) has
+// e * x < 2^(32 + shift). Where it has not, rounding down and adding one to x is.
+Division division_by(uint32_t f) {
+  const uint32_t shift = std::bit_width(f) - 1;
   const uint64_t power = uint64_t{1} << (32 + shift);
-  uint64_t multiplier = (power + f - 1) / f;
+  const uint64_t multiplier = (power + f - 1) / f;
   const uint64_t excess = multiplier * f - power;
   const uint64_t largest = (uint64_t{f} << 18) - 1;
   const bool exact = multiplier >> 32 == 0 && excess * largest < power;
-  if (!exact) multiplier = (power - 1) / f;
-  return {f << 18 | uint32_t{symbol.start} << 4 | shift,
-          static_cast<uint32_t>(multiplier & 0x7FFFFFFF) | uint32_t{!exact} << 31};
+  return {static_cast<uint32_t>(exact ? multiplier : (power - 1) / f), !exact, shift};
+}
+
+PackedPush make_packed_push(Interval symbol, Division by) {
+  return {uint32_t{symbol.frequency} << 18 | uint32_t{symbol.start} << 4 | by.shift,
+          (by.multiplier & 0x7FFFFFFF) | by.increment << 31};
+}
+
+ModularPush make_modular_push(Interval symbol, Division by) {
+  const uint32_t start = (symbol.start - by.increment) % kTotal;
+  return {by.increment << 31 | start << kPrecision | symbol.frequency, by.multiplier};
 }
 
 Channel make_channel(int32_t offset, int32_t length, const uint16_t* cdf) {
@@ -39,14 +53,16 @@ Channel make_channel(int32_t offset, int32_t length, const uint16_t* cdf) {
     throw std::invalid_argument("a table's symbols must lie within int16");
   if (cdf[0] != 0 || cdf[length + 1] != kTotal)
     throw std::invalid_argument("a cdf must run from 0 to 2^14");
-  Channel channel{offset, length, {}, {}, {}, {}, {}, {}, {}};
+  Channel channel{offset, length, {}, {}, {}, {}, {}, {}, {}, {}};
   for (int32_t entry = 0; entry <= length; ++entry) {
     if (cdf[entry + 1] <= cdf[entry]) throw std::invalid_argument("a cdf must rise by at least 1");
     const Interval interval{static_cast<uint16_t>(cdf[entry + 1] - cdf[entry]), cdf[entry]};
     channel.intervals.push_back(interval);
     channel.pushes.push_back(make_push(interval));
-    const PackedPush packed = make_packed_push(interval);
+    const Division by = division_by(interval.frequency);
+    const PackedPush packed = make_packed_push(interval, by);
     channel.packed_pushes.push_back(packed);
+    channel.modular_pushes.push_back(make_modular_push(interval, by));
     channel.push_intervals.push_back(packed.interval);
     channel.push_multipliers.push_back(packed.multiplier);
     channel.pop_intervals.push_back(uint32_t{interval.start} << 18 | interval.frequency);
@@ -67,6 +83,8 @@ ChannelDecoding make_decoding(const Channel& channel) {
   for (size_t entry = 0; entry < channel.intervals.size(); ++entry) {
     const Interval interval = channel.intervals[entry];
     const size_t end = interval.start + interval.frequency;
+    decoding.packed_pops.push_back(
+        {interval.frequency, (0u - interval.start) << 16 | static_cast<uint32_t>(entry)});
     while (decoding.first.size() * 16 < end) decoding.first.push_back(entry);
     if (!narrow) continue;
     decoding.entry.resize(end, static_cast<uint8_t>(entry));

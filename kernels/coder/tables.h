@@ -30,6 +30,18 @@ struct PackedPush {
   uint32_t multiplier;  // its top bit is always set, and holds the increment instead
 };
 
+// An interval for lanes that put the quotient above a sum modulo 2^14. The shift is bits(f) - 1.
+struct ModularPush {
+  uint32_t interval;  // increment << 31 | (start - increment) % 2^14 << 14 | frequency
+  uint32_t multiplier;
+};
+
+// An interval as 32-bit lanes take it off, with the entry that it belongs to.
+struct PackedPop {
+  uint32_t frequency;
+  uint32_t rest;  // -start << 16 | entry
+};
+
 // A channel's table in symbol order, the escape last.
 struct Channel {
   int32_t offset;  // the smallest symbol
@@ -37,6 +49,7 @@ struct Channel {
   std::vector<Interval> intervals;
   std::vector<Push> pushes;
   std::vector<PackedPush> packed_pushes;
+  std::vector<ModularPush> modular_pushes;
   std::vector<uint32_t> cost;  // ideal code length of each entry, in 2^-16 bits
 
   // The same again for tables in vector registers: apart, and filled up to a multiple of 64.
@@ -49,6 +62,7 @@ struct ChannelDecoding {
   std::vector<uint8_t> entry;   // of every codepoint; empty where a table has over 256 entries
   std::vector<uint16_t> first;  // per 16 codepoints: the entry that holds the first of them
   std::vector<uint8_t> bucket;  // per 64 codepoints: the same, for tables in vector registers
+  std::vector<PackedPop> packed_pops;  // in symbol order
 };
 
 class Tables {

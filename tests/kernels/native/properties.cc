@@ -206,6 +206,25 @@ void check_coder(Random& random, const std::vector<Isa>& isas) {
   }
 }
 
+// floor(x / f) for every frequency, about multiples of it up to the largest state.
+void check_divisions() {
+  for (uint32_t f = 1; f < kTotal; ++f) {
+    const int32_t offset = 0, length = 1;
+    const uint16_t cdf[] = {0, static_cast<uint16_t>(f), kTotal};
+    const Tables tables(&offset, &length, 1, cdf, 3);
+    const Channel& channel = tables.channels()[0];
+    const PackedPush packed = channel.packed_pushes[0];
+    const uint64_t multiplier = packed.multiplier | 0x80000000u,
+                   increment = packed.multiplier >> 31;
+    for (uint64_t quotient = 1; quotient <= 1u << 18; quotient += 1 + quotient / 3)
+      for (const uint64_t x : {quotient * f - 1, (uint64_t{f} << 18) - 1 - quotient}) {
+        const bool right = (x + increment) * multiplier >> 32 >> (packed.interval & 15) == x / f &&
+                           x * channel.pushes[0].reciprocal >> 46 == x / f;
+        if (!right) fail(std::to_string(x) + " / " + std::to_string(f) + " is not exact");
+      }
+  }
+}
+
 Stage random_stage(Random& random, int inputs, bool integer) {
   Stage stage{};
   stage.inputs = inputs;
@@ -306,6 +325,7 @@ int main(int argc, char** argv) {
       isas.push_back(isa);
       names += std::string(" ") + name_of(isa);
     }
+  check_divisions();
   for (int round = 0; round < rounds; ++round) {
     check_coder(random, isas);
     check_head(random, isas);
