@@ -21,6 +21,15 @@ def encode_rows(
 def encode_latent(
     latent: Floats, gain: Floats, median: Floats, tables: Tables, lanes: int, isa: str
 ) -> tuple[bytes, int, int]: ...
+def encode_latents(
+    latents: Floats,
+    gain: Floats,
+    median: Floats,
+    tables: Tables,
+    lanes: int,
+    threads: int,
+    isa: str,
+) -> list[tuple[bytes, int, int]]: ...
 def decode_rows(
     frames: Frames, counts: Counts, tables: Tables, out: Symbols, threads: int, isa: str
 ) -> list[str | None]: ...

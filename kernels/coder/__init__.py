@@ -92,6 +92,33 @@ def encode_latent(
     )
 
 
+def encode_latents(
+    latents: Latent,
+    gain: Latent,
+    median: Latent,
+    tables: TableArrays,
+    threads: int,
+    lanes: int = 0,
+    isa: str = "",
+) -> list[EncodedPayload]:
+    """float32 (batch, C, H, W) -> a payload each, as of `encode_latent`, on several threads.
+
+    Raises:
+        ValueError: channels differ from the tables', or an impossible lane count.
+    """
+    if latents.ndim != 4:
+        raise ValueError(f"expected float32 (batch, C, height, width), got {latents.shape}")
+    for latent in latents[:1]:
+        check_frame(latent, np.float32, tables)
+    check_lanes(lanes)
+    if _native is None:
+        return [encode_latent(latent, gain, median, tables, lanes) for latent in latents]
+    coded = _native.encode_latents(
+        _ready(latents), gain, median, _prepared(tables), lanes, threads, isa
+    )
+    return [EncodedPayload(*packet) for packet in coded]
+
+
 def decode(
     payload: bytes, tables: TableArrays, height: int, width: int, lanes: int, tail: int
 ) -> Symbols:
@@ -233,6 +260,7 @@ __all__ = [
     "decode_rows",
     "encode",
     "encode_latent",
+    "encode_latents",
     "encode_rows",
     "instruction_set",
     "instruction_sets",

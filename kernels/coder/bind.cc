@@ -56,6 +56,20 @@ const T* paired(const Array<float, 1>& gains, const Array<float, 1>& medians) {
   return pairs.data();
 }
 
+// Calls `work(first, count)` for runs of at most `grain` of `frames`, from as many threads as there
+// are.
+template <typename Work>
+void in_parallel(size_t frames, size_t grain, int threads, const Work& work) {
+  std::atomic<size_t> next{0};
+  auto take = [&] {
+    for (size_t i; (i = next.fetch_add(grain)) < frames;) work(i, std::min(grain, frames - i));
+  };
+  const int wanted = std::min<int>(threads, static_cast<int>((frames + grain - 1) / grain));
+  std::vector<std::jthread> pool;
+  for (int i = 1; i < wanted; ++i) pool.emplace_back(take);
+  take();
+}
+
 nb::tuple packed(const Payload& payload) {
   return nb::make_tuple(nb::bytes(reinterpret_cast<const char*>(payload.data), payload.size),
                         payload.lanes, payload.tail);
@@ -84,6 +98,32 @@ nb::tuple encode_latent(Array<float, 3> latent, Array<float, 1> gain, Array<floa
   return packed(payload);
 }
 
+nb::list encode_latents(Array<float, 4> latents, Array<float, 1> gain, Array<float, 1> median,
+                        const Tables& tables, int lanes, int threads, const std::string& isa) {
+  struct Kept {
+    std::vector<uint8_t> bytes;
+    int lanes, tail;
+  };
+  std::vector<Kept> kept(latents.shape(0));
+  const Isa chosen = isa_of(isa);
+  {
+    nb::gil_scoped_release unlocked;
+    const size_t channels = latents.shape(1), area = latents.shape(2) * latents.shape(3);
+    const Rows rows = equal_rows(channels, area);
+    const Quantiser* quantisers = paired<Quantiser>(gain, median);
+    in_parallel(kept.size(), 1, threads, [&](size_t i, size_t) {
+      const float* latent = latents.data() + i * channels * area;
+      const Payload payload =
+          of_this_thread<Encoder>(chosen).encode(latent, quantisers, rows, tables, lanes);
+      kept[i] = {{payload.data, payload.data + payload.size}, payload.lanes, payload.tail};
+    });
+  }
+  nb::list packets;
+  for (const Kept& k : kept)
+    packets.append(packed({k.bytes.data(), k.bytes.size(), k.lanes, k.tail}));
+  return packets;
+}
+
 // The caller's list keeps the payloads alive while threads read them.
 std::vector<Coded> coded_of(nb::list frames) {
   std::vector<Coded> coded;
@@ -93,19 +133,6 @@ std::vector<Coded> coded_of(nb::list frames) {
                      nb::cast<int>(frame[1]), nb::cast<int>(frame[2])});
   }
   return coded;
-}
-
-// Calls `decode(first, count)` for pairs of packets, from as many threads as there are pairs.
-template <typename Decode>
-void over_pairs(size_t packets, int threads, const Decode& decode) {
-  std::atomic<size_t> next{0};
-  auto work = [&] {
-    for (size_t i; (i = next.fetch_add(2)) < packets;) decode(i, std::min<size_t>(2, packets - i));
-  };
-  const int wanted = std::min<int>(threads, static_cast<int>((packets + 1) / 2));
-  std::vector<std::jthread> pool;
-  for (int i = 1; i < wanted; ++i) pool.emplace_back(work);
-  work();
 }
 
 nb::list messages(const std::vector<std::string>& errors) {
@@ -131,7 +158,7 @@ nb::list decode_rows(nb::list frames, Counts counts, const Tables& tables, Outpu
     nb::gil_scoped_release unlocked;
     const Rows rows = rows_of(counts);
     const auto into = frames_of(out.data(), out.shape(0), out.shape(1));
-    over_pairs(coded.size(), threads, [&](size_t i, size_t count) {
+    in_parallel(coded.size(), 2, threads, [&](size_t i, size_t count) {
       of_this_thread<Decoder>(chosen).decode({&coded[i], count}, rows, tables, &into[i],
                                              &errors[i]);
     });
@@ -151,7 +178,7 @@ nb::list decode_latents(nb::list frames, Array<float, 1> inverse_gain, Array<flo
     const Rows rows = equal_rows(channels, area);
     const Dequantiser* dequantisers = paired<Dequantiser>(inverse_gain, median);
     const auto into = frames_of(out.data(), out.shape(0), channels * area);
-    over_pairs(coded.size(), threads, [&](size_t i, size_t count) {
+    in_parallel(coded.size(), 2, threads, [&](size_t i, size_t count) {
       of_this_thread<Decoder>(chosen).decode({&coded[i], count}, dequantisers, rows, tables,
                                              &into[i], &errors[i]);
     });
@@ -183,6 +210,7 @@ void bind_coder(nb::module_& m) {
       });
   m.def("encode_rows", &encode_rows);
   m.def("encode_latent", &encode_latent);
+  m.def("encode_latents", &encode_latents);
   m.def("decode_rows", &decode_rows);
   m.def("decode_latents", &decode_latents);
   m.def("cost_bits", &cost_bits);

@@ -154,3 +154,18 @@ def test_a_variable_that_names_no_instruction_set_is_one_line():
     assert done.returncode == 2
     assert done.stderr.startswith("narrows: NARROWS_ISA is mmx: this machine has portable")
     assert len(done.stderr.splitlines()) == 1
+
+
+@each_isa
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_batch_of_latents_is_coded_as_each_alone(isa, threads):
+    tables = laplace_tables([0.5, 3.0]).arrays
+    latents = np.random.default_rng(0).normal(0, 2, (7, 2, 20, 30)).astype(np.float32)
+    gain, median = np.array([[1, 2], [0.25, 0]], np.float32)
+    batch = coder.encode_latents(latents, gain, median, tables, threads, isa=isa)
+    assert batch == [coder.encode_latent(y, gain, median, tables, isa=isa) for y in latents]
+    assert coder.encode_latents(latents[:0], gain, median, tables, threads, isa=isa) == []
+    with pytest.raises(ValueError, match="batch, C"):
+        coder.encode_latents(latents[0], gain, median, tables, threads)
+    with pytest.raises(ValueError, match=r"expected float32 \(2, height, width\)"):
+        coder.encode_latents(latents[:, :1], gain, median, tables, threads)

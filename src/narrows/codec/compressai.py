@@ -55,7 +55,7 @@ class FastEntropyBottleneck(EntropyBottleneck):
     """CompressAI's EntropyBottleneck, made by `accelerate`: one table per channel."""
 
     def compress(self, x: Tensor) -> list[bytes]:
-        """Float (batch, channels, ...) -> a string per sample.
+        """Float (batch, channels, ...) -> a string per sample, on as many threads as torch uses.
 
         Raises:
             ValueError: before `update()`, or with other channels.
@@ -67,10 +67,9 @@ class FastEntropyBottleneck(EntropyBottleneck):
         area = math.prod(x.shape[2:])
         latents = _floats(x).reshape(len(x), channels, 1, area)
         counts, gain, median = np.full(channels, area, np.uint64), _ones(channels), _median(self)
-        return [
-            seal(coder.encode_latent(y, gain, median, built.tables.arrays), counts, built.key)
-            for y in latents
-        ]
+        arrays, threads = built.tables.arrays, torch.get_num_threads()
+        coded = coder.encode_latents(latents, gain, median, arrays, threads)
+        return [seal(payload, counts, built.key) for payload in coded]
 
     def decompress(self, strings: Sequence[bytes], size: Sequence[int]) -> Tensor:
         """Strings -> float32 (batch, channels, *size), on as many threads as torch uses.
