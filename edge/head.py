@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, Manifest
 from narrows.errors import BundleError, ConfigError
 from narrows.kernels import BACKEND
-from narrows.kernels.head import Head, HeadError
+from narrows.kernels.head import Head, HeadError, UnknownLayer
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -33,13 +33,15 @@ def load_head(
     """A bundle's head: `int8` or `fp32` on our kernels, one thread, or `onnx` on ONNX Runtime.
 
     `auto` is int8 where the bundle has it, whose packets are the same on every machine, else fp32;
-    and ONNX Runtime where our kernels are not built. `threads` are ONNX Runtime's.
+    and ONNX Runtime where our kernels are not built or lack one of the head's layers. `threads` are
+    ONNX Runtime's.
 
     Raises:
         BundleError: the head's files are missing or do not fit. ConfigError: no int8 head in it.
     """
     if kind not in get_args(HeadKind):
         raise ConfigError(f"head {kind!r}: expected one of {', '.join(get_args(HeadKind))}")
+    automatic = kind == "auto"
     if kind == "auto":
         built = BACKEND == "native"
         kind = "onnx" if not built else "int8" if INT8_LAYERS in manifest.head else "fp32"
@@ -52,6 +54,10 @@ def load_head(
     path = bundle / (INT8_HEAD if kind == "int8" else "head.safetensors")
     try:
         return Head(manifest.head[INT8_LAYERS if kind == "int8" else "layers"], load_file(path))
+    except UnknownLayer as error:
+        if automatic:
+            return OnnxHead(bundle / "head.onnx", threads)
+        raise BundleError(f"{path}: our kernels lack {error}: choose --head onnx") from None
     except (OSError, SafetensorError, HeadError, KeyError) as error:
         raise BundleError(f"{path}: not a head: {error}") from None
 

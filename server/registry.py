@@ -73,4 +73,4 @@ def _load(folder: Path) -> ServedBundle:
     manifest = Manifest.load(folder)
     manifest.verify_files(folder)
     codec = load_frame_codec(folder, manifest)
-    return ServedBundle(folder, manifest, codec, TailRunner(folder, manifest))
+    return ServedBundle(folder, manifest, codec, TailRunner.load(folder, manifest))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -13,6 +13,8 @@ from narrows.edge.head import HeadKind
 from narrows.errors import ConfigError
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.simulations.evaluation import QUALITIES, bytes_at_accuracy, evaluate
+
+T = TypeVar("T")
 
 
 def run_evaluation(
@@ -60,7 +62,7 @@ def measured(
         )
 
 
-def evenly(entries: Sequence[Entry], limit: int | None) -> Sequence[Entry]:
+def evenly(entries: Sequence[T], limit: int | None) -> Sequence[T]:
     """At most `limit` entries, spread over the whole sequence."""
     if limit is None or limit >= len(entries):
         return entries

@@ -1,6 +1,7 @@
 """`narrows bundle quantise`: an int8 head for a bundle, calibrated and measured on photographs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from safetensors.numpy import load_file
 from narrows.codec.manifest import Manifest
 from narrows.images.labelled import LabelledImages
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
+from narrows.kernels.head import UnknownLayer
 from narrows.models.bundle import add_int8_head, stamp
 from narrows.models.quantise import quantise_head
 from narrows.simulations.evaluation_report import evenly, measured
+
+CALIBRATION = 64  # training photographs, where nobody says another number
 
 
 def run_quantisation(
@@ -48,6 +52,19 @@ def run_quantisation(
     stamp(bundle, int8, f"{data.name}: {int8['frames']} photographs kept out of training")
     found = {"calibrated_on": len(pictures), "fp32": fp32, "int8": int8}
     print(json.dumps(found)) if as_json else _print(found)
+
+
+def quantised(
+    bundle: Path, manifest: Manifest, pictures: Sequence[NDArray[np.uint8]], origin: str
+) -> None:
+    """An int8 head calibrated on preprocessed training pictures, where our kernels can run one."""
+    chosen = [pad_to_stride(p, manifest.input.stride) for p in evenly(pictures, CALIBRATION)]
+    weights = load_file(bundle / "head.safetensors")
+    try:
+        int8 = quantise_head(manifest.head["layers"], weights, chosen)
+    except UnknownLayer:
+        return  # ONNX Runtime runs it, in float
+    add_int8_head(bundle, *int8, {"data": origin, "photographs": len(chosen)})
 
 
 def _picture(images: LabelledImages, manifest: Manifest, name: str) -> NDArray[np.uint8]:

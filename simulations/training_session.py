@@ -13,9 +13,11 @@ from rich.console import Console
 from narrows.images.labelled import LabelledImages
 from narrows.models.bundle import stamp
 from narrows.simulations.evaluation_report import measured, print_evaluation
+from narrows.simulations.quantisation import quantised
 from narrows.training.export import export
 from narrows.training.recipe import load_recipe
-from narrows.training.run import Request, train_network
+from narrows.training.run import Request, Started, models, start
+from narrows.training.split import SplitModel
 
 
 def run_training(
@@ -36,23 +38,41 @@ def run_training(
         data, loaded, run or Path("runs") / loaded.name, teacher, teacher_weights, seed, part
     )
     console = Console(stderr=True)
-    trained = train_network(request, lambda line: console.print(line, highlight=False))
-    provenance = _provenance(request, trained.photographs)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False)
+
+    started = start(request, say)
+    found = []
+    for number, model in enumerate(models(started, request, say)):
+        target = out if loaded.coding.variable else out / f"rate-{number}"
+        found.append(_bundle(target, name or out.name, model, started, request))
+    for figures in found:
+        print(json.dumps(figures)) if as_json else print_evaluation(figures)
+
+
+def _bundle(
+    out: Path, name: str, model: SplitModel, started: Started, request: Request
+) -> dict[str, Any]:
+    """Export, quantise where our kernels run the head, measure, and put in the place of `out`."""
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    export(partial, name or out.name, trained, loaded, provenance)
-    figures = measured(partial, LabelledImages(data), trained.kept_out)
+    manifest = export(partial, name, model, started, request.recipe, _provenance(request, started))
+    quantised(partial, manifest, started.data.pictures, request.data.name)
+    figures = measured(partial, LabelledImages(request.data), started.kept_out)
     stamp(
-        partial, figures, f"{data.name}, {trained.kept_out_name}: {figures['frames']} photographs"
+        partial,
+        figures,
+        f"{request.data.name}, {started.kept_out_name}: {figures['frames']} photographs",
     )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
-    print(json.dumps(figures)) if as_json else print_evaluation(figures)
+    return figures
 
 
-def _provenance(request: Request, photographs: int) -> dict[str, Any]:
+def _provenance(request: Request, started: Started) -> dict[str, Any]:
     return {
-        "data": f"{request.data.name}, {photographs} photographs",
+        "data": f"{request.data.name}, {len(started.data)} photographs",
         "recipe": request.recipe.model_dump(mode="json"),
         "seed": request.seed,
         "teacher": request.teacher or "none",

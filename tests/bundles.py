@@ -9,8 +9,9 @@ from narrows.codec.frame import PointCoding
 from narrows.codec.manifest import Manifest
 from narrows.codec.tables import CodingTables
 from narrows.models.backbones import build_backbone
+from narrows.models.bottlenecks import build_encoder
 from narrows.models.bundle import SplitNetwork, add_int8_head, latent_spec, write_bundle
-from narrows.models.head import PatchHead
+from narrows.models.head import Head
 from narrows.models.quantise import quantise_head
 from narrows.models.tail import build_tail
 
@@ -35,10 +36,12 @@ def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest
     config = {
         "backbone": "mobilenet_v3_small",
         "labels": len(LABELS),
+        "stride": 8,
         "channels": CHANNELS,
-        "blocks": 1,
+        "decoder": {"kind": "slim"},
     }
-    head = PatchHead(width=8, hidden=8, blocks=1, channels=CHANNELS, mean=MEAN, std=STD)
+    encoder = {"kind": "patch", "channels": CHANNELS, "width": 8, "hidden": 8, "blocks": 1}
+    head = Head(build_encoder(encoder, (MEAN, STD)))
     network = SplitNetwork(
         head,
         [point(8.0, 3.0), point(4.0, 1.5), point(2.0, 0.7)],
@@ -49,11 +52,11 @@ def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest
     write_bundle(path, network, {
         "name": name, "cut": "features[:4]", "tail": config, "labels": LABELS, "folders": LABELS,
         "input": {"short_side": SIDE, "max_aspect": 2.0, "stride": 8, "mean": MEAN, "std": STD},
-        "latent": latent_spec(CHANNELS, SIDE, 2.0),
+        "latent": latent_spec(CHANNELS, 8, SIDE, 2.0),
         "operating_points": points, "unsplit_accuracy": 0.0, "measured_on": "nothing",
         "provenance": {"seed": seed},
     })  # fmt: skip
-    weights = {name: tensor.numpy() for name, tensor in head.state_dict().items()}
+    weights = {name: tensor.numpy() for name, tensor in head.tensors().items()}
     pictures = np.random.default_rng(seed).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
     int8 = quantise_head(head.layers(), weights, pictures)
     return add_int8_head(path, *int8, {"photographs": len(pictures)})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.kernels.head import reference
-from narrows.kernels.head.plan import HeadError, Layer, Tensors, make_plan
+from narrows.kernels.head.plan import HeadError, Layer, Tensors, UnknownLayer, make_plan
 
 try:
     from narrows.kernels import _native
@@ -59,4 +59,4 @@ class Head:
         return self.plan.stages[-1].outputs, height, width
 
 
-__all__ = ["Head", "HeadError"]
+__all__ = ["Head", "HeadError", "UnknownLayer"]

@@ -24,6 +24,10 @@ class HeadError(ValueError):
     """A layer list or tensors that no runner can follow."""
 
 
+class UnknownLayer(HeadError):
+    """A layer that other runners may have and these kernels do not."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """value = after(combine(convolution(before(previous value)), the source's value)).
@@ -115,7 +119,7 @@ class _Builder:
                 self._residual(layer)
             else:
                 known = ", ".join(["normalise", "conv", *FUNCTIONS, "gdn1", "residual"])
-                raise HeadError(f"a layer {op!r}, expected one of {known}")
+                raise UnknownLayer(f"a layer {op!r}, expected one of {known}")
 
     def _normalise(self, layer: Layer) -> None:
         if self.stages:
@@ -124,6 +128,8 @@ class _Builder:
 
     def _conv(self, layer: Layer) -> None:
         name = layer["weights"]
+        if layer.get("groups", 1) != 1:
+            raise UnknownLayer(f"{name}: a convolution in groups")
         weight = self._tensor(f"{name}.weight", 4)
         outputs, inputs, kernel, other = weight.shape
         if kernel != layer["kernel"] or other != kernel:

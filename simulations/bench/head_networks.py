@@ -3,7 +3,6 @@
 Both as the layer list and tensors of a bundle, which every runtime is given in its own form.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from narrows.codec.manifest import Manifest
+from narrows.models.head import multiply_adds
 
 SIDE = 224  # pixels
 CALIBRATION_PICTURES = 8  # for every runtime's int8
@@ -29,7 +29,7 @@ class Network:
 
     def flops(self) -> int:
         """Multiplications and additions of its matrices, for one picture."""
-        return 2 * _multiplications(self.layers, self.tensors, self.side)[0]
+        return 2 * multiply_adds(self.layers, self.tensors, self.side)
 
 
 def shipped_network(bundle: Path, side: int = SIDE) -> Network:
@@ -73,20 +73,3 @@ def photographs(count: int, side: int) -> list[NDArray[np.uint8]]:
     coarse = rng.uniform(0, 255, (count, side // 8, side // 8, 3)).repeat(8, 1).repeat(8, 2)
     fine = rng.normal(0, 12, (count, side, side, 3))
     return list(np.clip(coarse + fine, 0, 255).astype(np.uint8))
-
-
-def _multiplications(
-    layers: Iterable[dict[str, Any]], tensors: dict[str, NDArray[np.float32]], side: int
-) -> tuple[int, int]:
-    """Of all layers, and the side they end with."""
-    total = 0
-    for layer in layers:
-        if layer["op"] == "conv":
-            side = (side + 2 * layer["pad"] - layer["kernel"]) // layer["stride"] + 1
-            total += tensors[f"{layer['weights']}.weight"].size * side * side
-        elif layer["op"] == "gdn1":
-            total += tensors[f"{layer['weights']}.gamma"].size * side * side
-        elif layer["op"] == "residual":
-            inner, side = _multiplications(layer["body"], tensors, side)
-            total += inner
-    return total, side

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import LinkError
+from narrows.models.bundle import load_tail
 from narrows.models.onnx_unsplit import export_unsplit
 from narrows.simulations.demo import figures as fig
 from narrows.simulations.demo.devices import run_devices
@@ -101,8 +102,10 @@ def run_demo(options: Options, console: Console) -> dict[str, Any]:
 
 def _scene(options: Options, folder: Path, scratch: Path) -> Scene:
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
-    full = export_unsplit(options.bundle, scratch / "unsplit.onnx")
-    truth = true_labels_of(Manifest.load(options.bundle), paths)
+    manifest = Manifest.load(options.bundle)
+    side = manifest.input.short_side
+    full = export_unsplit(load_tail(options.bundle), side, scratch / "unsplit.onnx")
+    truth = true_labels_of(manifest, paths)
     return Scene(options, paths, truth, full)
 
 

@@ -180,7 +180,9 @@ def test_a_file_that_is_no_head_is_refused(tmp_path: Path, tiny_bundle: Path) ->
 def test_the_whole_network_runs_on_the_device_too(tiny_bundle: Path, tmp_path: Path) -> None:
     export = pytest.importorskip("narrows.models.onnx_unsplit").export_unsplit
     manifest = Manifest.load(tiny_bundle)
-    answerer = LocalAnswerer(export(tiny_bundle, tmp_path / "unsplit.onnx"), manifest.input)
+    tail = pytest.importorskip("narrows.models.bundle").load_tail(tiny_bundle)
+    full = export(tail, manifest.input.short_side, tmp_path / "unsplit.onnx")
+    answerer = LocalAnswerer(full, manifest.input)
     records: list[FrameRecord] = []
     tally = Tally()
     summary = run_local(

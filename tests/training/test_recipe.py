@@ -5,7 +5,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 from narrows.errors import ConfigError
 from narrows.training.recipe import RECIPES, load_recipe
 
-SMALL = (RECIPES / "small.toml").read_text()
+CLASSIFY = (RECIPES / "classify.toml").read_text()
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
@@ -16,10 +16,14 @@ def test_shipped_recipes_load(path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SMALL.replace("decoder_blocks", "decoder_block"), "decoder_block"),
-        (SMALL.replace("width = 64", "width = 0"), r"head\.width"),
-        (SMALL.replace("batch = 30", "batch = 31", 1), "31: not a multiple"),
-        (SMALL.replace("[1.0, 2.5,", "[2.5,"), "same number of rates"),
+        (CLASSIFY.replace("freeze_norms", "freeze_norm"), "freeze_norm"),
+        (CLASSIFY.replace("deep_blocks", "depp_blocks"), "depp_blocks"),
+        (CLASSIFY.replace('kind = "patch"', 'kind = "pitch"'), "pitch.*choose one of: patch"),
+        (CLASSIFY.replace("up = 2", "up = 2\ndown = 3"), "'slim'.*down"),
+        (CLASSIFY.replace('kind = "rated"', 'kind = "rate"'), "coding"),
+        (CLASSIFY.replace("learning_rate = 3e-3", "learning_rate = -1"), r"learning_rate"),
+        (CLASSIFY.replace("batch = 18", "batch = 17", 1), "17: not a multiple"),
+        (CLASSIFY.replace("[[unsplit]]", "[[unspilt]]"), "unspilt"),
         ("= nonsense", "not TOML"),
     ],
 )
@@ -30,5 +34,5 @@ def test_a_wrong_recipe_is_refused_by_what_is_wrong(tmp_path, text, said):
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones():
-    with pytest.raises(ConfigError, match=r"shipped: .*small"):
+    with pytest.raises(ConfigError, match=r"shipped: .*classify"):
         load_recipe("absent")

@@ -46,7 +46,7 @@ def head(
     plot: Plot = None,
     threads: Annotated[int, typer.Option(min=0, help="Of every runtime; 0: all cores.")] = 1,
     bundle: Annotated[Path, typer.Option(help="Whose head and device path.")] = Path(
-        "models/zoo/imagenette"
+        "models/zoo/classify"
     ),
     compiled: Annotated[
         bool, typer.Option("--compiled", help="torch.compile too: a minute more.")
@@ -60,3 +60,46 @@ def head(
             f"{error}: heads are written as ONNX for every runtime: pip install 'narrows[server]'"
         ) from None
     run_head_bench(bundle, json, plot, threads, compiled)
+
+
+@bench.command()
+def rd(
+    data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
+    methods: Annotated[
+        str, typer.Option(help="Recipes, picture codecs (jpeg, webp, avif) and device_only.")
+    ] = "ours,patch_n4,entropic_student,jpeg,webp,avif,device_only",
+    run: Annotated[
+        Path, typer.Option(help="Crops, checkpoints and measurements; the same one resumes.")
+    ] = Path("runs/rd"),
+    unsplit: Annotated[
+        Path, typer.Option(help="A bundle whose unsplit network every method splits.")
+    ] = Path("models/zoo/classify"),
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Split this pretrained network instead (mobilenet_v2, resnet50, ...)."),
+    ] = None,
+    teacher_weights: Annotated[
+        Path | None, typer.Option(help="Its weights as safetensors; torchvision's own by default.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Minutes on a laptop; shows the path, not the result.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Photographs to measure on.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same run.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="Write every point as a line.")] = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Accuracy against bytes, arithmetic and device time: bottlenecks beside picture codecs.
+
+    Trains every learned method that was not trained before (`ours` is the bundle itself unless a
+    teacher is split), then measures all on photographs kept out, through real packets and files.
+    Ratios are our bytes over theirs at 1 and 3 points below the unsplit network.
+    """
+    try:
+        from narrows.simulations.rate_distortion.run import Benchmark, check_methods, run_rd_bench
+    except ImportError as error:
+        raise ConfigError(f"{error}: methods are trained: pip install 'narrows[train]'") from None
+    names = check_methods(methods)
+    asked = Benchmark(data, names, run, unsplit, teacher, teacher_weights, quick, limit, seed)
+    run_rd_bench(asked, json, csv, plot)

@@ -21,9 +21,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from narrows.codec.frame import FrameCodec, PointCoding
 from narrows.codec.frame import load as load_codec
 from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, MANIFEST, SIGNATURE, Manifest
-from narrows.errors import BundleError
+from narrows.errors import BundleError, ConfigError
 from narrows.models.backbones import Backbone, build_backbone
-from narrows.models.head import PATCH, PatchHead
+from narrows.models.head import Head
 from narrows.models.onnx_head import build_onnx_head
 from narrows.models.quantise import Layers
 from narrows.models.tail import Tail, build_tail
@@ -35,7 +35,7 @@ PROVISIONAL = "0" * 64
 class SplitNetwork:
     """What a training run ends with, in memory."""
 
-    head: PatchHead
+    head: Head
     points: list[PointCoding]  # finest first
     tail: Tail
     unsplit: Backbone
@@ -44,11 +44,9 @@ class SplitNetwork:
 def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> Manifest:
     """Write every file and the manifest; `about`: the fields that files do not tell."""
     bundle.mkdir(parents=True, exist_ok=True)
-    head_weights = {
-        k: v.detach().float().contiguous() for k, v in network.head.state_dict().items()
-    }
-    save_file(head_weights, bundle / "head.safetensors")
-    model = build_onnx_head(network.head.layers(), {k: v.numpy() for k, v in head_weights.items()})
+    layers, tensors = network.head.layers(), network.head.tensors()
+    save_file(tensors, bundle / "head.safetensors")
+    model = build_onnx_head(layers, {k: v.numpy() for k, v in tensors.items()})
     (bundle / "head.onnx").write_bytes(model.SerializeToString())
     save_arrays(_point_arrays(network.points), bundle / "tables.safetensors")
     save_file(_compact(network.tail), bundle / "tail.safetensors")
@@ -61,8 +59,7 @@ def write_bundle(bundle: Path, network: SplitNetwork, about: dict[str, Any]) -> 
         "unsplit.safetensors",
     )
     files = {name: _entry(bundle / name) for name in names}
-    head = {"layers": network.head.layers(), "config": network.head.config}
-    return write_manifest(bundle, about | {"head": head, "files": files})
+    return write_manifest(bundle, about | {"head": {"layers": layers}, "files": files})
 
 
 def write_manifest(bundle: Path, fields: dict[str, Any]) -> Manifest:
@@ -142,13 +139,6 @@ def _restore(module: nn.Module, path: Path) -> nn.Module:
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def load_head(bundle: Path, manifest: Manifest) -> PatchHead:
-    """The device's half as a torch module, for measuring without a device."""
-    config, spec = manifest.head["config"], manifest.input
-    head = PatchHead(**config, mean=spec.mean, std=spec.std)
-    return _restore(head, bundle / "head.safetensors")  # type: ignore[return-value]
-
-
 def load_frame_codec(bundle: Path, manifest: Manifest) -> FrameCodec:
     """The tables and gains of every operating point. Raises BundleError."""
     limit = (manifest.latent.max_height, manifest.latent.max_width)
@@ -158,31 +148,49 @@ def load_frame_codec(bundle: Path, manifest: Manifest) -> FrameCodec:
 def _fused(module: nn.Module) -> nn.Module:
     """Fold every batch norm into the convolution before it: the same function, a tenth faster."""
     for name, child in module.named_children():
-        pair = list(child.children()) if isinstance(child, nn.Sequential) else []
-        match pair:
-            case [nn.Conv2d() as conv, nn.BatchNorm2d() as norm]:
-                setattr(module, name, fuse_conv_bn_eval(conv, norm))
-            case _:
-                _fused(child)
+        _fused(child)
+        if isinstance(child, nn.Sequential):
+            setattr(module, name, _chain_fused(child))
     return module.to(memory_format=torch.channels_last)
+
+
+def _chain_fused(chain: nn.Sequential) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for part in chain:
+        if isinstance(part, nn.BatchNorm2d) and parts and isinstance(parts[-1], nn.Conv2d):
+            parts[-1] = fuse_conv_bn_eval(parts[-1], part)
+        else:
+            parts.append(part)
+    return nn.Sequential(*parts)
 
 
 class TailRunner:
     """The server's networks. Safe to call from several threads; torch releases the GIL."""
 
-    def __init__(self, bundle: Path, manifest: Manifest):
-        """Load tail and unsplit network. Raises BundleError when they do not fit the manifest."""
+    def __init__(self, unsplit: Backbone, tail: Tail | None = None):
+        """Take networks with trained weights; both are fused for inference in place."""
+        self._tail = None if tail is None else _fused(tail.eval())
+        self.unsplit = _fused(unsplit.eval())
+        self.mean = torch.tensor(unsplit.mean).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(unsplit.std).view(1, 3, 1, 1) * 255
+
+    @classmethod
+    def load(cls, bundle: Path, manifest: Manifest) -> "TailRunner":
+        """Read the server's files. Raises BundleError when they do not fit the manifest."""
         config = manifest.tail
-        self._tail = _fused(_restore(build_tail(config), bundle / "tail.safetensors"))
-        unsplit = build_backbone(config["backbone"], config["labels"])
-        self.unsplit = _fused(_restore(unsplit, bundle / "unsplit.safetensors"))
-        spec = manifest.input
-        self.mean = torch.tensor(spec.mean).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(spec.std).view(1, 3, 1, 1) * 255
+        try:
+            tail = build_tail(config)
+            unsplit = build_backbone(config["backbone"], config["labels"], config["stride"])
+        except (ConfigError, KeyError) as error:
+            raise BundleError(f"{bundle}: the manifest's tail cannot be built: {error}") from None
+        _restore(tail, bundle / "tail.safetensors")
+        _restore(unsplit, bundle / "unsplit.safetensors")
+        return cls(unsplit, tail)
 
     @torch.inference_mode()
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Latents (batch, channels, h, w), dequantised -> probabilities (batch, labels)."""
+        assert self._tail is not None
         x = torch.from_numpy(latents).contiguous(memory_format=torch.channels_last)
         return self._tail(x).softmax(1).numpy()
 
@@ -198,10 +206,10 @@ def load_tail(bundle: Path) -> TailRunner:
     """Check the server's files against the manifest and load them. Raises BundleError."""
     manifest = Manifest.load(bundle)
     manifest.verify_files(bundle, ("tail.safetensors", "unsplit.safetensors"))
-    return TailRunner(bundle, manifest)
+    return TailRunner.load(bundle, manifest)
 
 
-def latent_spec(channels: int, side: int, max_aspect: float) -> dict[str, int]:
+def latent_spec(channels: int, stride: int, side: int, max_aspect: float) -> dict[str, int]:
     """The largest latent a picture of `side` and `max_aspect` gives, either way up."""
-    longest = -(-int(side * max_aspect) // PATCH)
+    longest = -(-int(side * max_aspect) // stride) + 4  # 2x2 kernels, padded, add a row each
     return {"channels": channels, "max_height": longest, "max_width": longest}

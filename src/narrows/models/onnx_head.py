@@ -45,6 +45,8 @@ class _Graph:
         return output
 
     def constant(self, name: str, value: Any) -> str:
+        if name in {known.name for known in self.initializers}:
+            return name
         self.initializers.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
         return name
 
@@ -68,12 +70,52 @@ def _conv(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
     bias = graph.constant(f"{name}.bias", graph.weights[f"{name}.bias"])
     pads = [layer["pad"]] * 4
     return graph.add(
-        "Conv", x, weight, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads
-    )
+        "Conv", x, weight, bias,
+        kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads, group=layer.get("groups", 1),
+    )  # fmt: skip
 
 
 def _relu(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
     return graph.add("Relu", x)
+
+
+def _gelu(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    """x * (1 + erf(x / sqrt 2)) / 2: opset 17 has no Gelu."""
+    root, one, half = (
+        graph.constant(f"gelu.{name}", value)
+        for name, value in (("root", 0.5**0.5), ("one", 1.0), ("half", 0.5))
+    )
+    error = graph.add("Add", graph.add("Erf", graph.add("Mul", x, root)), one)
+    return graph.add("Mul", graph.add("Mul", x, error), half)
+
+
+def _silu(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    return graph.add("Mul", x, graph.add("Sigmoid", x))
+
+
+def _maxpool(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    kernel, stride = [layer["kernel"]] * 2, [layer["stride"]] * 2
+    return graph.add("MaxPool", x, pads=[layer["pad"]] * 4, kernel_shape=kernel, strides=stride)
+
+
+def _gate(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    point = {"kernel": 1, "stride": 1, "pad": 0}
+    seen = graph.add("GlobalAveragePool", x)
+    seen = _conv(graph, seen, point | {"weights": f"{layer['weights']}.squeeze"})
+    seen = _conv(
+        graph, _silu(graph, seen, layer), point | {"weights": f"{layer['weights']}.excite"}
+    )
+    return graph.add("Mul", x, graph.add("Sigmoid", seen))
+
+
+def _sum(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
+    scaled = []
+    for branch, scale in zip(layer["branches"], layer["scales"], strict=True):
+        y = _chain(graph, x, branch)
+        if scale != 1:
+            y = graph.add("Mul", y, graph.constant(f"scale.{len(graph.nodes)}", scale))
+        scaled.append(y)
+    return graph.add("Sum", *scaled)
 
 
 def _residual(graph: _Graph, x: str, layer: dict[str, Any]) -> str:
@@ -93,6 +135,11 @@ _OPERATIONS = {
     "normalise": _normalise,
     "conv": _conv,
     "relu": _relu,
+    "gelu": _gelu,
+    "silu": _silu,
+    "maxpool": _maxpool,
+    "gate": _gate,
+    "sum": _sum,
     "residual": _residual,
     "gdn1": _gdn1,
 }

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from narrows.codec.manifest import Manifest
 from narrows.models.bundle import TailRunner
 
 
@@ -25,13 +24,9 @@ class _FromPixels(nn.Module):
         return self.network((pixels - self.mean) / self.std).softmax(1)
 
 
-def export_unsplit(bundle: Path, target: Path) -> Path:
-    """Write the unsplit network of `bundle`; any picture size that its stride divides."""
-    manifest = Manifest.load(bundle)
-    network = (
-        _FromPixels(TailRunner(bundle, manifest)).eval().to(memory_format=torch.contiguous_format)
-    )
-    side = manifest.input.short_side
+def export_unsplit(tail: TailRunner, side: int, target: Path) -> Path:
+    """Write the unsplit network; any picture size that its stride divides, `side` as an example."""
+    network = _FromPixels(tail).eval().to(memory_format=torch.contiguous_format)
     example = torch.zeros((1, side, side + 8, 3), dtype=torch.uint8)
     torch.onnx.export(
         network,

@@ -1,6 +1,5 @@
-"""Photographs in memory, and batches of random crops of them."""
+"""Photographs in memory, and random crops of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,25 +49,14 @@ def load_photographs(
     return Photographs(pictures, torch.tensor(targets), folders, labels)
 
 
-def batches(
-    data: Photographs, batch: int, side: int, min_scale: float, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch in random order: pixels float32 (batch, 3, side, side) in 0..255, targets (batch,).
-
-    Crops as in Szegedy et al. 2015 (random area and aspect), mirrored, with jittered brightness,
-    contrast and saturation. The last, smaller batch is dropped. The same seed gives the same epoch.
-    """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(data))
-    for start in range(0, len(order) - batch + 1, batch):
-        chosen = order[start : start + batch]
-        crops = [_random_crop(data.pictures[i], side, min_scale, rng) for i in chosen]
-        yield _jitter(torch.stack(crops), rng), data.targets[torch.from_numpy(chosen)]
-
-
-def _random_crop(
+def random_crop(
     picture: np.ndarray, side: int, min_scale: float, rng: np.random.Generator
 ) -> Tensor:
+    """uint8 (height, width, 3) -> float32 (3, side, side) in 0..255.
+
+    A random area and aspect as in Szegedy et al. 2015, mirrored half the time, with jittered
+    brightness, contrast and saturation.
+    """
     height, width = picture.shape[:2]
     area = height * width * rng.uniform(min_scale, 1.0)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -78,17 +66,14 @@ def _random_crop(
     crop = torch.from_numpy(picture[top : top + h, left : left + w]).permute(2, 0, 1)[None].float()
     crop = F.interpolate(
         crop, (side, side), mode="bilinear", antialias=h > side, align_corners=False
-    )
-    return crop[0].flip(-1) if rng.random() < 0.5 else crop[0]
+    )[0]
+    return _jittered(crop.flip(-1) if rng.random() < 0.5 else crop, rng)
 
 
-def _jitter(pixels: Tensor, rng: np.random.Generator, strength: float = 0.3) -> Tensor:
-    """Random brightness, contrast and saturation, one draw per picture."""
-    draws = torch.from_numpy(
-        rng.uniform(1 - strength, 1 + strength, (3, len(pixels), 1, 1, 1))
-    ).float()
-    pixels = pixels * draws[0]
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    pixels = mean + (pixels - mean) * draws[1]
-    grey = pixels.mean(1, keepdim=True)
-    return (grey + (pixels - grey) * draws[2]).clamp(0, 255)
+def _jittered(pixels: Tensor, rng: np.random.Generator, strength: float = 0.3) -> Tensor:
+    brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
+    pixels = pixels * brightness
+    mean = pixels.mean()
+    pixels = mean + (pixels - mean) * contrast
+    grey = pixels.mean(0, keepdim=True)
+    return (grey + (pixels - grey) * saturation).clamp(0, 255)

@@ -1,81 +1,107 @@
-"""One training loop for every phase: visible from top to bottom, resumable after a kill."""
+"""One training loop for every phase: visible from top to bottom, resumable after a kill.
+
+Runs on one process or on each of several that torch.distributed joins (training/cluster.py): each
+takes its share of every batch and gradients are averaged.
+"""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from rich.progress import Progress, TextColumn
 from torch import Tensor, nn
 
 from narrows.training import checkpoint
-from narrows.training.data import Photographs, batches
+from narrows.training.log import Log
 from narrows.training.recipe import Phase
+from narrows.training.views import Batch, Pool
 
-Step = Callable[[Tensor, Tensor, float], Tensor]  # pixels, targets, share of the run -> loss
+Step = Callable[[Batch, float], Tensor]  # a batch, share of the phase done -> loss
 
 
 def fit(
     model: nn.Module,
-    groups: list[dict],
+    groups: list[dict[str, Any]],
     step_loss: Step,
-    data: Photographs,
+    pool: Pool,
     phase: Phase,
     seed: int,
     state: Path,
-    report: Callable[[str], None],
+    log: Log,
 ) -> None:
     """Minimise `step_loss` over `phase.epochs`; the model is trained in place.
 
-    `state` is a checkpoint file written after every epoch and resumed from when it exists. The
-    epoch's crops depend on (seed, epoch) alone, so a resumed run sees what an unbroken one would.
+    `groups`: parameters with their `lr` and `weight_decay`. `state` is a checkpoint file written
+    after every epoch and resumed from when it exists. An epoch's crops depend on (seed, epoch)
+    alone, so a resumed run sees what an unbroken one would.
     """
-    optimiser = torch.optim.AdamW(groups, lr=phase.learning_rate, weight_decay=phase.weight_decay)
+    device = next(model.parameters()).device
+    optimiser = _optimiser(phase, groups)
     peaks = [group["lr"] for group in optimiser.param_groups]
     done = checkpoint.load(state, model, optimiser) if state.exists() else 0
-    steps_per_epoch = max(1, len(data) // phase.batch)
-    model.train()
+    per_epoch = max(1, len(pool) // phase.batch)
+    trained = [p for group in groups for p in group["params"]]
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
-        task = progress.add_task(state.stem, total=phase.epochs * steps_per_epoch, loss="")
-        progress.advance(task, done * steps_per_epoch)
+        task = progress.add_task(state.stem, total=phase.epochs * per_epoch, loss="")
+        progress.advance(task, done * per_epoch)
         for epoch in range(done, phase.epochs):
-            torch.manual_seed(seed * 1_000_003 + epoch)
+            epoch_seed = seed * 1_000_003 + epoch
+            torch.manual_seed(epoch_seed)
             mean = 0.0
-            for i, (pixels, targets) in enumerate(_epoch(data, phase, seed, epoch)):
-                share = (epoch * steps_per_epoch + i) / (phase.epochs * steps_per_epoch)
+            for i, batch in enumerate(pool.batches(phase.batch, phase.side, epoch_seed)):
+                share = (epoch * per_epoch + i) / (phase.epochs * per_epoch)
                 for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                    group["lr"] = peak * _schedule(share, phase.warmup)
-                loss = step_loss(pixels, targets, share)
+                    group["lr"] = peak * _schedule(share, phase)
+                loss = step_loss(batch.to(device), share)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                _average([p.grad for p in trained if p.grad is not None])
+                nn.utils.clip_grad_norm_(trained, 5.0)
                 optimiser.step()
                 mean += (loss.item() - mean) / (i + 1)
                 progress.update(task, advance=1, loss=f"loss {mean:.3f}")
+            _average([b for b in model.buffers() if b.is_floating_point()])
             checkpoint.save(state, model, optimiser, epoch + 1)
-            report(f"{state.stem}: epoch {epoch + 1}/{phase.epochs}, loss {mean:.4f}")
+            log.epoch(state.stem, epoch + 1, phase.epochs, mean)
 
 
-def _epoch(
-    data: Photographs, phase: Phase, seed: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    side = phase.sides[epoch * len(phase.sides) // phase.epochs]
-    return batches(data, phase.batch, side, phase.min_scale, seed * 1_000_003 + epoch)
+def _average(tensors: list[Tensor]) -> None:
+    """Over all processes, where there are several."""
+    if dist.is_initialized():
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+            tensor /= dist.get_world_size()
 
 
-def _schedule(share: float, warmup: float) -> float:
-    """Linear to 1 over the first `warmup` of the run, then a half cosine to 0."""
-    if share < warmup:
-        return max(share / warmup, 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup)))
+def _optimiser(phase: Phase, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    match phase.optimiser:
+        case "adamw":
+            return torch.optim.AdamW(groups)
+        case "adam":
+            return torch.optim.Adam(groups)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9)
 
 
-def decayed_groups(module: nn.Module, learning_rate: float, weight_decay: float) -> list[dict]:
+def _schedule(share: float, phase: Phase) -> float:
+    """Linear to 1 over the warm-up, then half a cosine to 0 or a tenth at each step."""
+    if share < phase.warmup:
+        return max(share / phase.warmup, 0.01)
+    if phase.schedule == "steps":
+        return float(0.1 ** sum(share >= step for step in phase.steps))
+    return 0.5 * (1 + math.cos(math.pi * (share - phase.warmup) / (1 - phase.warmup)))
+
+
+def decayed_groups(module: nn.Module, phase: Phase, rate: float = 1.0) -> list[dict[str, Any]]:
     """Parameter groups: weight decay for matrices and kernels, none for gains, biases and norms."""
     parameters = [p for p in module.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if p.ndim > 1]
-    rest = [p for p in parameters if p.ndim <= 1]
-    return [
-        {"params": kernels, "lr": learning_rate, "weight_decay": weight_decay},
-        {"params": rest, "lr": learning_rate, "weight_decay": 0.0},
+    lr = phase.learning_rate * rate
+    kernels, rest = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {"params": kernels, "lr": lr, "weight_decay": phase.weight_decay},
+        {"params": rest, "lr": lr, "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]

@@ -1,12 +1,19 @@
-"""A training recipe: a TOML file, validated on load; an unknown key is an error that names it."""
+"""A training recipe: a TOML file, validated on load; an unknown key is an error that names it.
+
+Losses, schedules, what is trained in which phase, the bottleneck and its rates are all data here:
+docs/recipes.md explains the keys, training/recipes holds every published method.
+"""
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from narrows.errors import ConfigError
+from narrows.models.backbones.backbone import IMAGENET
+from narrows.models.bottlenecks import build_decoder, build_encoder
+from narrows.models.head import Head
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -14,74 +21,126 @@ else:
     import tomli as tomllib
 
 RECIPES = Path(__file__).parent / "recipes"
+TEACHER = "teacher"  # as a backbone's name: split the teacher itself
+
+Part = Literal["encoder", "prior", "decoder", "rest"]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Phase(_Strict):
-    """One optimisation: AdamW, linear warm-up, then cosine to zero."""
+class Loss(_Strict):
+    """Weights of the loss terms."""
 
-    epochs: int = Field(ge=0)
-    batch: int = Field(default=64, ge=1)
+    label: float = 0.3  # cross entropy with the labels
+    teacher: float = 0.7  # KL to the teacher's distribution (Hinton et al. 2015)
+    temperature: float = Field(default=2.0, gt=0)
+    maps: float = 0.0  # relative squared error to the teacher's last feature map (FitNets)
+    features: float = 0.0  # relative squared error to the unsplit network's features
+    stages: Literal["cut", "all"] = "cut"  # which of them: HND's one, or GHND's four
+    saliency: bool = False  # where the teacher looks counts double (FrankenSplit)
+
+
+class Phase(_Strict):
+    """One optimisation, with a warm-up."""
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(default=32, ge=1)
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"  # sgd: with momentum 0.9
     learning_rate: float = Field(gt=0)
-    rest_rate: float = Field(default=1.0, ge=0)  # learning rate of pretrained parts, relative
     weight_decay: float = Field(default=0.05, ge=0)
+    schedule: Literal["cosine", "steps"] = "cosine"
+    steps: tuple[float, ...] = ()  # shares of the run after which the rate falls to a tenth
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
-    sides: tuple[int, ...] = (160,)  # crop side in pixels, one per equal share of the epochs
-    min_scale: float = Field(default=0.25, gt=0, le=1)  # smallest crop, as a share of the area
-    mixup: float = Field(default=0.0, ge=0)  # Beta(a, a) of Zhang et al. 2018; 0 switches it off
+    side: int = Field(default=160, ge=32)  # pixels of the training crops
+    loss: Loss = Loss()
 
 
 class SplitPhase(Phase):
-    """Training of the split network at given rates; later phases go on from earlier ones."""
+    """Training of the split network; later phases go on from earlier ones."""
 
-    rates: tuple[float, ...] = Field(min_length=1)  # lambda per operating point, finest first
-
-
-class Loss(_Strict):
-    """Weights of the loss terms; rates in bits per input pixel."""
-
-    label: float = 0.5  # cross entropy with the labels
-    teacher: float = 0.5  # KL to the teacher's distribution (Hinton et al. 2015)
-    temperature: float = Field(default=2.0, gt=0)
-    maps: float = 0.0  # relative squared error to the teacher's last feature map (FitNets)
-    rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of a phase in which rates grow
-    features: float = 0.0  # squared error to the unsplit network's features at the cut
+    trains: tuple[Part, ...] = ("encoder", "prior", "decoder", "rest")
+    rest_rate: float = Field(default=0.3, ge=0)  # learning rate of the backbone's rest, relative
+    rate: float = Field(default=1.0, ge=0)  # share of the recipe's rates reached in this phase
+    rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of the phase in which they grow
 
 
-class HeadSpec(_Strict):
-    width: int = Field(default=64, ge=1)
-    hidden: int = Field(default=64, ge=1)
-    blocks: int = Field(default=2, ge=0)
-    channels: int = Field(default=48, ge=1)
+class Views(_Strict):
+    """Crops of every photograph, made once, and what the teacher says of them."""
+
+    count: int = Field(default=5, ge=1)
+    side: int = Field(default=192, ge=32)
+    min_scale: float = Field(default=0.3, gt=0, le=1)  # smallest crop, as a share of the area
+
+
+class Rated(_Strict):
+    """Gain vectors and factorised priors."""
+
+    kind: Literal["rated"]
+    rates: tuple[float, ...] = Field(min_length=1)  # nats of loss per bit per pixel, finest first
+    variable: bool = True  # one model for all rates; else each is trained, from the one before
+
+
+class Hyperprior(_Strict):
+    """Mean-scale hyperprior (Minnen et al. 2018), one model a rate."""
+
+    kind: Literal["hyperprior"]
+    rates: tuple[float, ...] = Field(min_length=1)
+    hidden: int = Field(default=16, ge=1)
+    variable: Literal[False] = False
+
+
+class Uniform(_Strict):
+    """A fixed number of bits an element, no entropy coding; `members` of an ensemble per point."""
+
+    kind: Literal["uniform"]
+    bits: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
+    members: tuple[int, ...] = ()
+    variable: Literal[True] = True
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        return (0.0,) * len(self.bits)
 
 
 class Recipe(_Strict):
     """Everything a training run needs besides the photographs and the seed."""
 
     name: str
-    backbone: str
-    pretrained: bool = False  # torchvision's weights for the backbone, fetched by torchvision
+    about: str = ""  # what it is and where it was published
+    backbone: str = TEACHER
+    stride: Literal[4, 8] = 8  # where the backbone is cut
     side: int = Field(default=224, ge=32)  # short side at which the network is used
     max_aspect: float = Field(default=2.0, ge=1)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    head: HeadSpec = HeadSpec()
-    decoder_blocks: int = Field(default=1, ge=0)
-    unsplit: Phase
+    views: Views = Views()
+    unsplit: tuple[Phase, ...] = ()  # none where the teacher itself is split
+    encoder: dict[str, Any]
+    coding: Annotated[Rated | Uniform | Hyperprior, Field(discriminator="kind")]
+    decoder: dict[str, Any]
+    freeze_norms: bool = True  # of the backbone's rest: its statistics are a pretrained network's
+    continued: float = Field(default=0.25, gt=0, le=1)  # epochs of a further rate, as a share
     split: tuple[SplitPhase, ...] = Field(min_length=1)
-    unsplit_loss: Loss = Loss()
-    split_loss: Loss = Loss(features=1.0)
+
+    @property
+    def points(self) -> int:
+        """Operating points that one model serves."""
+        return len(self.coding.rates) if self.coding.variable else 1
 
     @model_validator(mode="after")
-    def _points_fit(self) -> "Recipe":
-        if len({len(phase.rates) for phase in self.split}) != 1:
-            raise ValueError("every split phase needs the same number of rates")
+    def _parts_fit(self) -> "Recipe":
+        try:
+            channels = Head(build_encoder(self.encoder, IMAGENET)).channels
+            build_decoder(self.decoder, channels, 32)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
         for phase in self.split:
-            if phase.batch % len(phase.rates):
-                raise ValueError(f"split batch {phase.batch}: not a multiple of its rates' number")
+            if phase.batch % self.points:
+                raise ValueError(
+                    f"split batch {phase.batch}: not a multiple of its {self.points} points"
+                )
+        if self.backbone != TEACHER and not self.unsplit:
+            raise ValueError(f"backbone {self.backbone!r} needs an [[unsplit]] phase to train it")
         return self
 
 
@@ -101,9 +160,8 @@ def load_recipe(name_or_path: str) -> Recipe:
         return Recipe.model_validate(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(
-            f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path.name}: {where + ': ' if where else ''}{first['msg']}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,25 +1,28 @@
-"""A whole training run: photographs and a recipe in, a measured bundle out.
+"""A whole training run: photographs and a recipe in, trained networks out.
 
-The run directory holds a checkpoint per phase; running the same command again after a kill goes on
-where it stopped.
+The run directory holds the crops, a checkpoint per phase and the log; running the same command
+again after a kill goes on where it stopped.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torchvision
+from safetensors.torch import load_file
 
+from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.training.data import Photographs, load_photographs
-from narrows.training.recipe import Recipe
-from narrows.training.split import SplitModel, train_split
-from narrows.training.teacher import Teacher
+from narrows.training.log import Log
+from narrows.training.recipe import TEACHER, Recipe
+from narrows.training.split import SplitModel, train_models
+from narrows.training.teacher import load_teacher
 from narrows.training.unsplit import train_unsplit
+from narrows.training.views import Pool, build_pool
 
 KEEP_EVERY = 10  # photographs kept out of a set without parts
 
@@ -30,39 +33,65 @@ class Request:
 
     data: Path
     recipe: Recipe
-    run: Path  # directory of checkpoints and the log
-    teacher: str | None
-    teacher_weights: Path | None
-    seed: int
-    part: str | None
+    run: Path  # directory of crops, checkpoints and the log
+    teacher: str | None = None
+    teacher_weights: Path | None = None
+    seed: int = 0
+    part: str | None = None
+    unsplit: Path | None = None  # a bundle whose unsplit network is split, instead of the recipe's
+    crops: Path | None = None  # where the crops are kept, if not in `run`
+    limit: int | None = None  # train on that many photographs, spread over the set
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run ends with, and the photographs it never saw."""
+class Started:
+    """What every method of one run shares: photographs, crops, teacher, the unsplit network."""
 
     unsplit: Backbone
-    split: SplitModel
-    labels: tuple[str, ...]
-    folders: tuple[str, ...]
-    photographs: int
+    backbone: str  # its architecture
+    teacher: Backbone | None
+    data: Photographs
+    pool: Pool
     kept_out: tuple[Entry, ...]
     kept_out_name: str
 
 
-def train_network(request: Request, report: Callable[[str], None]) -> Trained:
-    """Run, or go on with, every phase. Raises ConfigError and SourceError."""
+def start(request: Request, say: Callable[[str], None]) -> Started:
+    """Read the photographs and train, or load, the unsplit network.
+
+    Raises:
+        ConfigError: a run directory of another request, or no teacher where one is split.
+        SourceError: the photographs cannot be read.
+    """
     _same_run(request)
     images = LabelledImages(request.data)
     seen, kept_out, kept_out_name = partition(images, request.part)
+    if request.limit:
+        seen = seen[:: -(-len(seen) // request.limit)]
     recipe = request.recipe
     data = load_photographs(images, seen, recipe.side, recipe.max_aspect)
-    report(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
-    teacher = _fitted_teacher(request, data, report)
-    unsplit = unsplit_backbone(request, data, teacher, report)
-    split = train_split(unsplit, teacher, data, recipe, request.seed, request.run, report)
-    names = (data.labels, data.folders)
-    return Trained(unsplit.eval(), split, *names, len(data), kept_out, kept_out_name)
+    say(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher = None
+    if request.teacher:
+        teacher = load_teacher(
+            request.teacher, request.teacher_weights, len(data.labels), recipe.stride
+        )
+    origin = f"{request.data.name} {request.teacher}"
+    cache = request.crops or request.run / "views.safetensors"
+    pool = build_pool(data, recipe.views, teacher, request.seed, cache, origin)
+    unsplit, backbone = _unsplit(request, teacher, pool, data, device, Log(request.run, say))
+    if teacher is not None:
+        teacher.to(device)
+    return Started(unsplit, backbone, teacher, data, pool, kept_out, kept_out_name)
+
+
+def models(started: Started, request: Request, say: Callable[[str], None]) -> Iterator[SplitModel]:
+    """Train, or load, the split networks of the request's recipe, the finest rate first."""
+    yield from train_models(
+        request.recipe, started.unsplit, started.backbone, started.teacher, started.pool,
+        request.seed, request.run, Log(request.run, say),
+    )  # fmt: skip
 
 
 def partition(
@@ -82,36 +111,50 @@ def partition(
     return tuple(e for e in entries if e not in set(kept_out)), kept_out, f"every {KEEP_EVERY}th"
 
 
-def _fitted_teacher(
-    request: Request, data: Photographs, report: Callable[[str], None]
-) -> Teacher | None:
-    if request.teacher is None:
-        return None
-    teacher = Teacher(request.teacher, request.teacher_weights)
-    report(f"teacher's probe: {teacher.fit_probe(data, request.seed):.4f} of the training crops")
-    return teacher
-
-
-def unsplit_backbone(
-    request: Request, data: Photographs, teacher: Teacher | None, report: Callable[[str], None]
-) -> Backbone:
-    """The trained unsplit network, from the run's checkpoint when it is finished."""
-    torch.manual_seed(request.seed)
+def _unsplit(
+    request: Request,
+    teacher: Backbone | None,
+    pool: Pool,
+    data: Photographs,
+    device: torch.device,
+    log: Log,
+) -> tuple[Backbone, str]:
     recipe = request.recipe
-    backbone = build_backbone(recipe.backbone, len(data.labels))
-    if recipe.pretrained:
-        _load_pretrained(backbone, recipe.backbone)
-    state = request.run / "unsplit.safetensors"
-    train_unsplit(backbone, teacher, data, recipe, recipe.unsplit, request.seed, state, report)
-    return backbone
+    if request.unsplit is not None:
+        return _of_bundle(request.unsplit, data, recipe.stride).to(device), _named(request.unsplit)
+    if recipe.backbone == TEACHER:
+        if teacher is None or request.teacher is None:
+            raise ConfigError(
+                f"recipe {recipe.name!r} splits the teacher itself: give --teacher, or --unsplit "
+                "with a bundle whose network is to be split"
+            )
+        return teacher.to(device), request.teacher
+    torch.manual_seed(request.seed)
+    backbone = build_backbone(recipe.backbone, len(data.labels), recipe.stride).to(device)
+    train_unsplit(backbone, teacher, pool, recipe.unsplit, request.seed, request.run, log)
+    return backbone, recipe.backbone
 
 
-def _load_pretrained(backbone: Backbone, name: str) -> None:
-    """torchvision's weights, all but the classifier; both list their layers in one order."""
-    published = torchvision.models.get_model(name, weights="DEFAULT").state_dict()
-    ours = backbone.state_dict()
-    pairs = list(zip(ours, published.values(), strict=True))
-    backbone.load_state_dict({k: v if ours[k].shape == v.shape else ours[k] for k, v in pairs})
+def _named(bundle: Path) -> str:
+    return str(Manifest.load(bundle).tail["backbone"])
+
+
+def _of_bundle(bundle: Path, data: Photographs, stride: int) -> Backbone:
+    manifest = Manifest.load(bundle)
+    if manifest.folders != data.folders:
+        raise ConfigError(
+            f"{bundle}: its classes are {', '.join(manifest.folders[:3])}..., the photographs' "
+            f"{', '.join(data.folders[:3])}...: its network cannot be split for them"
+        )
+    manifest.verify_files(bundle, ("unsplit.safetensors",))
+    backbone = build_backbone(_named(bundle), len(data.labels), stride)
+    ours = [k for k in backbone.state_dict() if not k.endswith("tracked")]
+    stored = build_backbone(_named(bundle), len(data.labels)).state_dict()
+    names = [k for k in stored if not k.endswith("tracked")]
+    tensors = load_file(bundle / "unsplit.safetensors")  # in any order: names give the layers'
+    state = {k: tensors[name].float() for k, name in zip(ours, names, strict=True)}
+    backbone.load_state_dict(state, strict=False)
+    return backbone.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 
 def _same_run(request: Request) -> None:
@@ -126,6 +169,8 @@ def _same_run(request: Request) -> None:
         "recipe": request.recipe.model_dump(mode="json"),
         "seed": request.seed,
         "teacher": request.teacher,
+        "unsplit": str(request.unsplit) if request.unsplit else None,
+        "limit": request.limit,
     }
     if started.exists() and json.loads(started.read_text()) != asked:
         raise ConfigError(

@@ -1,127 +1,215 @@
-"""The split network in one stage: head, bottleneck, decoder and rest together.
+"""The split network: head, bottleneck, decoder and rest, phase after phase as a recipe says.
 
-loss = labels + teacher + features at the cut + lambda_p * bits per pixel, every operating point p
-in every batch. Entropic Student (Matsubara et al., WACV 2022) freezes the encoder halfway; one
-stage lets the rate and the task trade until the end.
+loss = labels + teacher + maps + features + lambda_p * bits per pixel, every operating point p of a
+model in every batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from narrows.models.backbones import Backbone
-from narrows.models.bottleneck import RateBottleneck
-from narrows.models.head import PatchHead
+from narrows.models.backbones.backbone import stage_outputs
+from narrows.models.bottlenecks import Unstandardise, build_encoder
+from narrows.models.bottlenecks.rate import RatedBottleneck
+from narrows.models.bottlenecks.uniform import UniformBottleneck
+from narrows.models.head import Head
 from narrows.models.tail import build_tail
-from narrows.training.data import Photographs
+from narrows.training.log import Log
 from narrows.training.loop import Step, decayed_groups, fit
-from narrows.training.losses import Distillation, mixed, relative_error
-from narrows.training.recipe import Recipe, SplitPhase
-from narrows.training.teacher import Teacher
-from narrows.training.unsplit import normalise
+from narrows.training.losses import Distillation, relative_error, saliency
+from narrows.training.recipe import Phase, Recipe, SplitPhase
+from narrows.training.teacher import normalise
+from narrows.training.views import Batch, Pool
 
 
 class SplitModel(nn.Module):
-    """Head, bottleneck and tail as one trainable network."""
+    """Head, bottleneck and tail as one trainable network, for one model's operating points."""
 
-    def __init__(self, recipe: Recipe, labels: int):
+    def __init__(self, recipe: Recipe, unsplit: Backbone, backbone: str, rates: tuple[float, ...]):
+        """`backbone`: the name of `unsplit`'s architecture, whose rest the tail starts from."""
         super().__init__()
-        self.labels = labels
-        spec = recipe.head
-        self.head = PatchHead(**spec.model_dump(), mean=recipe.mean, std=recipe.std)
-        self.bottleneck = RateBottleneck(spec.channels, recipe.split[0].rates)
-        self.tail = build_tail(tail_config(recipe, labels))
+        self.head = Head(build_encoder(recipe.encoder, (unsplit.mean, unsplit.std)))
+        self.members = getattr(recipe.coding, "members", ())
+        self.bottleneck = _bottleneck(recipe, self.head.channels, rates)
+        self.tail_config = {
+            "backbone": backbone,
+            "labels": unsplit.classifier.out_features,
+            "stride": recipe.stride,
+            "channels": self.head.channels,
+            "decoder": recipe.decoder,
+        }
+        self.tail = build_tail(self.tail_config)
+        self.tail.rest.load_state_dict(unsplit.rest.state_dict())
+        self.tail.rest.requires_grad_(True)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels (batch, 3, h, w) -> last feature map, bits per point, decoded features."""
-        with torch.autocast("cpu", torch.bfloat16):
-            latent = self.head(pixels.contiguous(memory_format=torch.channels_last))
+    @torch.no_grad()
+    def start(self, batch: Batch, unsplit: Backbone) -> None:
+        """Fit the scales at both ends of the bottleneck to a batch, before anything is learned."""
+        ours = self.tail.decoder[1]
+        assert isinstance(ours, Unstandardise)
+        ours.measure(_wanted(unsplit, batch, "cut")[0])
+        if isinstance(self.bottleneck, RatedBottleneck):
+            self.bottleneck.start(self.latent(batch.pixels))
+
+    def latent(self, pixels: Tensor) -> Tensor:
+        """Pixels (batch, 3, h, w) in 0..255; an ensemble runs each point's own members."""
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if not self.members:
+            return self.head(pixels)  # type: ignore[no-any-return]
+        groups = zip(pixels.chunk(len(self.members)), self.members, strict=True)
+        return torch.cat([self.head(group, members) for group, members in groups])
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels -> decoded features at the cut, and bits per sample of each point (points,)."""
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            latent = self.latent(pixels)
         received, bits = self.bottleneck(latent)
-        with torch.autocast("cpu", torch.bfloat16):
-            features = self.tail.decoder(received.contiguous(memory_format=torch.channels_last))
-            return self.tail.rest[0](features), bits, features
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            received = received.contiguous(memory_format=torch.channels_last)
+            return self.tail.decoder(received), bits
 
 
-def tail_config(recipe: Recipe, labels: int) -> dict:
-    """What a manifest must say for the tail to be built again."""
-    return {
-        "backbone": recipe.backbone,
-        "labels": labels,
-        "channels": recipe.head.channels,
-        "blocks": recipe.decoder_blocks,
-    }
+def _bottleneck(recipe: Recipe, channels: int, rates: tuple[float, ...]) -> nn.Module:
+    coding = recipe.coding
+    if coding.kind == "uniform":
+        return UniformBottleneck(coding.bits)
+    if coding.kind == "hyperprior":
+        from narrows.models.bottlenecks.hyperprior import HyperBottleneck
+
+        return HyperBottleneck(channels, coding.hidden)
+    return RatedBottleneck(channels, rates)
 
 
-def train_split(
-    unsplit: Backbone,
-    teacher: Teacher | None,
-    data: Photographs,
+def train_models(
     recipe: Recipe,
+    unsplit: Backbone,
+    backbone: str,
+    teacher: Backbone | None,
+    pool: Pool,
     seed: int,
     run: Path,
-    report: Callable[[str], None],
-) -> SplitModel:
-    """Train a split network whose rest starts from the unsplit one, phase after phase."""
-    torch.manual_seed(seed + 1)
-    model = SplitModel(recipe, len(data.labels))
-    model.tail.rest.load_state_dict(unsplit.rest.state_dict())
-    model.to(memory_format=torch.channels_last)
+    log: Log,
+) -> Iterator[SplitModel]:
+    """The recipe's one model of variable rate, or one a rate, each going on from the one before."""
     unsplit.eval().requires_grad_(False)
-    distil = Distillation(teacher, unsplit.body_channels, recipe.split_loss)
-    reached = torch.zeros(len(recipe.split[0].rates))
+    device = next(unsplit.parameters()).device
+    rates = recipe.coding.rates
+    sets = [rates] if recipe.coding.variable else [(rate,) for rate in rates]
+    before: dict[str, Tensor] | None = None
+    for number, chosen in enumerate(sets):
+        torch.manual_seed(seed + 1)
+        model = SplitModel(recipe, unsplit, backbone, chosen)
+        model.to(device).to(memory_format=torch.channels_last)
+        if before is not None:
+            model.load_state_dict(before)
+        else:
+            first = next(pool.batches(60, recipe.split[0].side, seed)).to(device)
+            model.start(first, unsplit)
+        share = 1.0 if before is None else recipe.continued
+        prefix = "split" if len(sets) == 1 else f"rate{number}"
+        _train(model, recipe, chosen, unsplit, teacher, pool, seed, run / prefix, share, log)
+        before = model.state_dict()
+        yield model.eval()
+
+
+def _train(
+    model: SplitModel,
+    recipe: Recipe,
+    rates: tuple[float, ...],
+    unsplit: Backbone,
+    teacher: Backbone | None,
+    pool: Pool,
+    seed: int,
+    state: Path,
+    share: float,
+    log: Log,
+) -> None:
+    same = teacher is not None and teacher.body_channels == unsplit.body_channels
+    distil = Distillation(unsplit.body_channels, teacher, same).to(next(model.parameters()).device)
+    both = nn.ModuleDict({"model": model, "distil": distil})
+    reached = 0.0 if share == 1.0 else 1.0  # a further rate goes on from a neighbour's
     for number, phase in enumerate(recipe.split, 1):
-        rates = torch.tensor(phase.rates)
-        step = _step(model, distil, unsplit, (reached, rates), phase.mixup, recipe)
-        reached = rates
-        both = nn.ModuleDict({"model": model, "distil": distil})
-        groups = [
-            *_groups(model, phase),
-            *decayed_groups(distil, phase.learning_rate, phase.weight_decay),
-        ]
-        state = run / f"split-{number}.safetensors"
-        fit(both, groups, step, data, phase, seed + number, state, report)
-    return model.eval()
+        phase = phase.model_copy(update={"epochs": max(1, round(phase.epochs * share))})
+        weights = torch.tensor(rates, device=next(model.parameters()).device)
+        step = _step(
+            model, distil, unsplit, teacher, phase, (reached * weights, phase.rate * weights)
+        )
+        reached = phase.rate
+        _freeze(model, phase, recipe.freeze_norms)
+        groups = [*_groups(model, phase), *decayed_groups(distil, phase)]
+        path = state.with_name(f"{state.name}-{number}.safetensors")
+        fit(both, groups, step, pool, phase, seed + number, path, log)
 
 
 def _step(
     model: SplitModel,
     distil: Distillation,
     unsplit: Backbone,
+    teacher: Backbone | None,
+    phase: SplitPhase,
     rates: tuple[Tensor, Tensor],
-    mixup: float,
-    recipe: Recipe,
 ) -> Step:
-    """The loss of one batch in a phase whose rates rise from the first to the second."""
-    weights = recipe.split_loss
-    labels = model.labels
+    """The loss of one batch in a phase whose rates move from the first to the second."""
+    weights = phase.loss
+    body, classify = model.tail.rest
 
-    def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
-        pixels, soft = mixed(pixels, targets, labels, mixup)
-        maps, bits, features = model(pixels)
-        loss = distil(pixels, soft, model.tail.rest[1](maps.float()), maps)
+    def step(batch: Batch, share: float) -> Tensor:
+        features, bits = model(batch.pixels)
+        with torch.autocast(batch.pixels.device.type, torch.bfloat16):
+            stages = list(stage_outputs(body, features))
+        maps = stages[-1]
+        loss = distil(batch, classify(maps.float()), maps, weights)
         if weights.features:
-            loss = loss + weights.features * relative_error(
-                features, _front(unsplit, pixels, recipe)
-            )
-        warm = min(1.0, share / weights.rate_warmup)
-        now = rates[0] + warm * (rates[1] - rates[0])
-        return loss + (now * bits).mean() / pixels[0, 0].numel()
+            weight = saliency(batch, teacher) if weights.saliency and teacher else None
+            pairs = zip([features, *stages], _wanted(unsplit, batch, weights.stages), strict=False)
+            errors = [relative_error(got, wanted, weight) for got, wanted in pairs]
+            loss = loss + weights.features * torch.stack(errors).mean()
+        now = rates[0] + min(1.0, share / phase.rate_warmup) * (rates[1] - rates[0])
+        return loss + (now * bits).mean() / batch.pixels[0, 0].numel()
 
     return step
 
 
-def _groups(model: SplitModel, phase: SplitPhase) -> list[dict]:
-    new = nn.ModuleList([model.head, model.tail.decoder])
-    prior = [p for p in model.bottleneck.parameters() if p.requires_grad]
-    return [
-        *decayed_groups(new, phase.learning_rate, phase.weight_decay),
-        *decayed_groups(model.tail.rest, phase.learning_rate * phase.rest_rate, phase.weight_decay),
-        {"params": prior, "lr": phase.learning_rate, "weight_decay": 0.0},
-    ]
+@torch.no_grad()
+def _wanted(unsplit: Backbone, batch: Batch, stages: str) -> list[Tensor]:
+    """The unsplit network's features at the cut, and after each stage of its body if all count."""
+    with torch.autocast(batch.pixels.device.type, torch.bfloat16):
+        at_cut = unsplit.front(normalise(batch.pixels, unsplit))
+        return [at_cut, *(stage_outputs(unsplit.rest[0], at_cut) if stages == "all" else ())]
 
 
-def _front(unsplit: Backbone, pixels: Tensor, recipe: Recipe) -> Tensor:
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        return unsplit.front(normalise(pixels, recipe))
+def _parts(model: SplitModel) -> dict[str, nn.Module]:
+    return {
+        "encoder": model.head,
+        "prior": model.bottleneck,
+        "decoder": model.tail.decoder,
+        "rest": model.tail.rest,
+    }
+
+
+def _freeze(model: SplitModel, phase: Phase, freeze_norms: bool) -> None:
+    """Only the phase's parts learn; a part that does not also keeps its norms' statistics."""
+    for name, part in _parts(model).items():
+        learns = name in phase.trains  # type: ignore[attr-defined]
+        part.requires_grad_(learns).train(learns)
+    if freeze_norms:
+        for module in model.tail.rest.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def _groups(model: SplitModel, phase: SplitPhase) -> list[dict[str, Any]]:
+    groups = []
+    for name, part in _parts(model).items():
+        if name == "prior":  # gains are worth as much far from zero
+            learned = [p for p in part.parameters() if p.requires_grad]
+            groups += [{"params": learned, "lr": phase.learning_rate, "weight_decay": 0.0}] * bool(
+                learned
+            )
+        else:
+            groups += decayed_groups(part, phase, phase.rest_rate if name == "rest" else 1.0)
+    return groups

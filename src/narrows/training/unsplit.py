@@ -1,48 +1,47 @@
 """The unsplit network: the accuracy to keep, and where the split one starts from."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from narrows.models.backbones import Backbone
-from narrows.training.data import Photographs
-from narrows.training.loop import decayed_groups, fit
-from narrows.training.losses import Distillation, mixed
-from narrows.training.recipe import Phase, Recipe
-from narrows.training.teacher import Teacher
-
-
-def normalise(pixels: Tensor, recipe: Recipe) -> Tensor:
-    """0..255 -> the backbone's range, channels last in memory."""
-    mean = torch.tensor(recipe.mean).view(1, 3, 1, 1) * 255
-    std = torch.tensor(recipe.std).view(1, 3, 1, 1) * 255
-    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+from narrows.training.log import Log
+from narrows.training.loop import Step, decayed_groups, fit
+from narrows.training.losses import Distillation
+from narrows.training.recipe import Phase
+from narrows.training.teacher import normalise
+from narrows.training.views import Batch, Pool
 
 
 def train_unsplit(
     backbone: Backbone,
-    teacher: Teacher | None,
-    data: Photographs,
-    recipe: Recipe,
-    phase: Phase,
+    teacher: Backbone | None,
+    pool: Pool,
+    phases: tuple[Phase, ...],
     seed: int,
-    state: Path,
-    report: Callable[[str], None],
+    run: Path,
+    log: Log,
 ) -> None:
-    """Train the backbone in place from labels and teacher; `state` is its checkpoint."""
-    backbone.to(memory_format=torch.channels_last)
-    distil = Distillation(teacher, backbone.body_channels, recipe.unsplit_loss)
+    """Train the backbone in place from labels and teacher; a checkpoint per phase in `run`."""
+    backbone.to(memory_format=torch.channels_last).train()
     body, classify = backbone.rest
-
-    def step(pixels: Tensor, targets: Tensor, share: float) -> Tensor:
-        pixels, soft = mixed(pixels, targets, len(data.labels), phase.mixup)
-        with torch.autocast("cpu", torch.bfloat16):
-            maps = body(backbone.front(normalise(pixels, recipe)))
-            logits = classify(maps)
-        return distil(pixels, soft, logits, maps)
-
+    distil = Distillation(backbone.body_channels, teacher, same=False)
     both = nn.ModuleDict({"backbone": backbone, "distil": distil})
-    groups = decayed_groups(both, phase.learning_rate, phase.weight_decay)
-    fit(both, groups, step, data, phase, seed, state, report)
+    for number, phase in enumerate(phases, 1):
+        step = _step(backbone, body, classify, distil, phase)
+        state = run / f"unsplit-{number}.safetensors"
+        fit(both, decayed_groups(both, phase), step, pool, phase, seed + number, state, log)
+    backbone.eval()
+
+
+def _step(
+    backbone: Backbone, body: nn.Module, classify: nn.Module, distil: nn.Module, phase: Phase
+) -> Step:
+    def step(batch: Batch, share: float) -> Tensor:
+        with torch.autocast(batch.pixels.device.type, torch.bfloat16):
+            maps = body(backbone.front(normalise(batch.pixels, backbone)))
+            logits = classify(maps)
+        return distil(batch, logits, maps, phase.loss)  # type: ignore[no-any-return]
+
+    return step

@@ -43,12 +43,15 @@ def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
     )
 
 
-def small_resnet(labels: int) -> Backbone:
-    """The unsplit network; cut after the first block at 1/8 of the side."""
+def small_resnet(labels: int, stride: int = 8) -> Backbone:
+    """Cut at 1/4 of the side after the first stage, or at 1/8 after one block of the second."""
     a, b, c, d = WIDTHS
     stem = nn.Sequential(conv_bn(3, STEM, 3, stride=2), nn.ReLU(inplace=True))
-    at_8 = _stage(a, b, BLOCKS[1])
-    front = nn.Sequential(stem, _stage(STEM, a, BLOCKS[0]), at_8[0])
-    body = nn.Sequential(at_8[1:], _stage(b, c, BLOCKS[2]), _stage(c, d, BLOCKS[3]))
+    at_4, at_8 = _stage(STEM, a, BLOCKS[0]), _stage(a, b, BLOCKS[1])
+    last = (_stage(b, c, BLOCKS[2]), _stage(c, d, BLOCKS[3]))
     classify = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(d, labels))
-    return Backbone(front, body, classify, cut="stage2.block1", channels=(b, d))
+    if stride == 4:
+        front, body = nn.Sequential(stem, at_4), nn.Sequential(at_8, *last)
+        return Backbone(front, body, classify, "stage1", (a, d), stride)
+    front, body = nn.Sequential(stem, at_4, at_8[0]), nn.Sequential(at_8[1:], *last)
+    return Backbone(front, body, classify, "stage2.block1", (b, d), stride)

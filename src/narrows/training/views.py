@@ -1,0 +1,136 @@
+"""A pool of crops and what the teacher says of each, made once and drawn from in every epoch.
+
+The teacher would otherwise cost more than the student's own steps. Every crop is answered by the
+teacher as the student sees it (Beyer et al., "Knowledge distillation: a good teacher is patient and
+consistent", CVPR 2022); mirroring is drawn anew each time.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from narrows.models.backbones import Backbone
+from narrows.training.data import Photographs, random_crop
+from narrows.training.recipe import Views
+from narrows.training.teacher import fit_probe, last_maps
+
+GRID = 4  # the teacher's maps are kept as averages over GRID x GRID cells
+_CHUNK = 50
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pixels float32 (batch, 3, side, side) in 0..255, and what is wanted of them."""
+
+    pixels: Tensor
+    targets: Tensor  # int64 (batch,)
+    logits: Tensor | None  # the teacher's, float32 (batch, labels)
+    maps: Tensor | None  # the teacher's last, float32 (batch, c, GRID, GRID)
+
+    def to(self, device: torch.device) -> "Batch":
+        tensors = (self.pixels, self.targets, self.logits, self.maps)
+        return Batch(*(t if t is None else t.to(device, non_blocking=True) for t in tensors))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """`count` crops of each of n photographs; crop v of photograph i is row v * n + i."""
+
+    pixels: Tensor  # uint8 (count * n, 3, side, side)
+    targets: Tensor
+    logits: Tensor | None
+    maps: Tensor | None  # bfloat16
+    photographs: int
+
+    def __len__(self) -> int:
+        return self.photographs
+
+    def batches(self, batch: int, side: int, seed: int) -> Iterator[Batch]:
+        """One epoch: every photograph once, by a crop of the pool. The last, smaller batch is left.
+
+        The same seed gives the same epoch.
+        """
+        rng = np.random.default_rng(seed)
+        n = self.photographs
+        rows = rng.permutation(n) + n * rng.integers(0, len(self.pixels) // n, n)
+        for start in range(0, n - batch + 1, batch):
+            yield self._batch(torch.from_numpy(rows[start : start + batch]), side, rng)
+
+    def _batch(self, rows: Tensor, side: int, rng: np.random.Generator) -> Batch:
+        pixels = self.pixels[rows].float()
+        logits = None if self.logits is None else self.logits[rows]
+        maps = None if self.maps is None else self.maps[rows].float()
+        if rng.random() < 0.5:
+            pixels, maps = pixels.flip(-1), None if maps is None else maps.flip(-1)
+        if side != pixels.shape[-1]:
+            pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+        return Batch(pixels, self.targets[rows], logits, maps)
+
+
+def build_pool(
+    data: Photographs, views: Views, teacher: Backbone | None, seed: int, cache: Path, origin: str
+) -> Pool:
+    """Make the pool, or read it where `cache` holds this very one; fits the teacher's classifier.
+
+    `origin` names data and teacher: a cache of another is made again.
+    """
+    key = json.dumps([views.model_dump(), len(data), seed, origin])
+    if (found := _cached(cache, key)) is None:
+        found = _made(data, views, teacher, seed)
+        partial = cache.with_suffix(".partial")
+        save_file(found, partial, metadata={"key": key})
+        os.replace(partial, cache)
+    if teacher is not None:
+        teacher.classifier.load_state_dict(
+            {k: found[f"classifier.{k}"] for k in ("weight", "bias")}
+        )
+    taught = (found.get("logits"), found.get("maps"))
+    return Pool(found["pixels"], found["targets"], *taught, len(data))
+
+
+def _cached(cache: Path, key: str) -> dict[str, Tensor] | None:
+    if not cache.exists():
+        return None
+    with safe_open(cache, "pt") as file:
+        if (file.metadata() or {}).get("key") != key:
+            return None
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _made(
+    data: Photographs, views: Views, teacher: Backbone | None, seed: int
+) -> dict[str, Tensor]:
+    rng = np.random.default_rng(seed)
+    rows = [i for _ in range(views.count) for i in range(len(data))]
+    pixels = torch.empty((len(rows), 3, views.side, views.side), dtype=torch.uint8)
+    starts = range(0, len(rows), _CHUNK)
+    features, maps = [], []
+    for start in track(starts, "crops and the teacher's view of them", transient=True):
+        chosen = rows[start : start + _CHUNK]
+        crops = [
+            random_crop(data.pictures[i], views.side, views.min_scale, rng).round() for i in chosen
+        ]
+        pixels[start : start + len(chosen)] = torch.stack(crops).to(torch.uint8)
+        if teacher is not None:
+            seen = last_maps(teacher, torch.stack(crops))
+            features.append(seen.mean((2, 3)))
+            maps.append(F.adaptive_avg_pool2d(seen, GRID).bfloat16())
+    made = {"pixels": pixels, "targets": data.targets.repeat(views.count)}
+    if teacher is None:
+        return made
+    seen = torch.cat(features)
+    fit_probe(teacher, seen, made["targets"])
+    with torch.no_grad():
+        logits = teacher.classifier(seen)
+    classifier = {f"classifier.{k}": v for k, v in teacher.classifier.state_dict().items()}
+    return made | classifier | {"logits": logits, "maps": torch.cat(maps).contiguous()}
