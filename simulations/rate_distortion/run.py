@@ -14,7 +14,8 @@ from rich.progress import Progress
 
 from narrows.errors import ConfigError
 from narrows.images.labelled import LabelledImages
-from narrows.models.bottlenecks.rate import RatedBottleneck
+from narrows.models.bottlenecks.hyperprior import HyperBottleneck
+from narrows.models.bottlenecks.uniform import UniformBottleneck
 from narrows.models.bundle import TailRunner
 from narrows.simulations.evaluation_report import evenly
 from narrows.simulations.quantisation import quantised
@@ -27,10 +28,11 @@ from narrows.simulations.rate_distortion.report import OURS, figures, print_figu
 from narrows.simulations.rate_distortion.subjects import (
     BundleSubject,
     CodecSubject,
+    HyperSubject,
     Subject,
     UniformSubject,
 )
-from narrows.training.export import export
+from narrows.training.export import calibrate, export
 from narrows.training.quick import quick
 from narrows.training.recipe import Recipe, load_recipe
 from narrows.training.run import Request, Started, models, start
@@ -160,7 +162,10 @@ class _Bench:
 
     def _subject(self, number: int, model: SplitModel, started: Started, recipe: Recipe) -> Subject:
         folder = self._folder(recipe.name)
-        if not isinstance(model.bottleneck, RatedBottleneck):
+        if isinstance(model.bottleneck, HyperBottleneck):
+            calibrate(model, started)
+            return HyperSubject(model, folder, recipe.side)
+        if isinstance(model.bottleneck, UniformBottleneck):
             return UniformSubject(model, folder, recipe.side)
         bundle = folder / f"bundle-{number}"
         manifest = export(bundle, recipe.name, model, started, recipe, {"seed": self.asked.seed})

@@ -16,6 +16,7 @@ from narrows.codec.manifest import Manifest
 from narrows.edge.head import HeadRunner, OnnxHead, load_head
 from narrows.errors import PacketError
 from narrows.images.preprocess import pad_to_stride
+from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck, pack, unpack
 from narrows.models.bundle import TailRunner, load_frame_codec, load_tail
 from narrows.models.head import Head, multiply_adds
@@ -139,6 +140,44 @@ class UniformSubject:
     def answer(self, received: Sequence[bytes], point: int) -> Probabilities:
         latents = np.stack([unpack(data, self.bits[point], self._shape) for data in received])
         probabilities: Probabilities = self.model.tail(torch.from_numpy(latents)).softmax(1).numpy()
+        return probabilities
+
+
+class HyperSubject:
+    """Under a hyperprior: head on ONNX Runtime, analysis in torch, synthesis in integers."""
+
+    points: tuple[str, ...] = ("0",)
+    runtime = "ONNX Runtime fp32 and torch"
+
+    def __init__(self, model: SplitModel, folder: Path, side: int):
+        assert isinstance(model.bottleneck, HyperBottleneck)
+        self.model, self.bottleneck = model, model.bottleneck
+        self.codec = model.bottleneck.codec()
+        tensors = model.head.tensors()
+        layers = model.head.layers()
+        path = folder / "head.onnx"
+        onnx = build_onnx_head(layers, {name: t.numpy() for name, t in tensors.items()})
+        path.write_bytes(onnx.SerializeToString())
+        self.head = OnnxHead(path)
+        self.stride = max(8, model.head.stride)
+        hyper = [*model.bottleneck.analysis.parameters(), *model.bottleneck.synthesis.parameters()]
+        self.macs = multiply_adds(layers, tensors, side)  # the hyperprior's 100 M not counted
+        self.parameters = sum(t.numel() for t in [*tensors.values(), *hyper])
+        self.fingerprint = weights_fingerprint(model)
+        self._size = (0, 0)
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture, point: int) -> bytes:
+        latent = self.head.run(pad_to_stride(picture, self.stride))
+        self._size = (latent.shape[1], latent.shape[2])
+        y, z = self.bottleneck.hyperlatent(torch.from_numpy(latent)[None])
+        return self.codec.encode(y[0].numpy(), z[0].numpy())
+
+    @torch.inference_mode()
+    def answer(self, received: Sequence[bytes], point: int) -> Probabilities:
+        decoded = torch.from_numpy(np.stack([self.codec.decode(d, *self._size) for d in received]))
+        latents = decoded * self.bottleneck.log_inverse.exp()[:, None, None]
+        probabilities: Probabilities = self.model.tail(latents).softmax(1).numpy()
         return probabilities
 
 

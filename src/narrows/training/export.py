@@ -9,6 +9,7 @@ import torch
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.images.preprocess import pad_to_stride
+from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.rate import RatedBottleneck
 from narrows.models.bundle import SplitNetwork, latent_spec, write_bundle
 from narrows.training.recipe import Recipe
@@ -73,7 +74,7 @@ def export(
 def calibrate(model: SplitModel, started: Started) -> None:
     """Count every point's symbols on training photographs at the size at which it will be used."""
     bottleneck = model.bottleneck
-    assert isinstance(bottleneck, RatedBottleneck)
+    assert isinstance(bottleneck, RatedBottleneck | HyperBottleneck)
     device = next(model.parameters()).device
     pictures = started.data.pictures[:: -(-len(started.data) // CALIBRATION)]
     latents = []

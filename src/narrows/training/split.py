@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from narrows.models.backbones import Backbone
 from narrows.models.backbones.backbone import stage_outputs
 from narrows.models.bottlenecks import Unstandardise, build_encoder
+from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.rate import RatedBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck
 from narrows.models.head import Head
@@ -52,7 +53,7 @@ class SplitModel(nn.Module):
         ours = self.tail.decoder[1]
         assert isinstance(ours, Unstandardise)
         ours.measure(_wanted(unsplit, batch, "cut")[0])
-        if isinstance(self.bottleneck, RatedBottleneck):
+        if isinstance(self.bottleneck, RatedBottleneck | HyperBottleneck):
             self.bottleneck.start(self.latent(batch.pixels))
 
     def latent(self, pixels: Tensor) -> Tensor:
@@ -78,8 +79,6 @@ def _bottleneck(recipe: Recipe, channels: int, rates: tuple[float, ...]) -> nn.M
     if coding.kind == "uniform":
         return UniformBottleneck(coding.bits)
     if coding.kind == "hyperprior":
-        from narrows.models.bottlenecks.hyperprior import HyperBottleneck
-
         return HyperBottleneck(channels, coding.hidden)
     return RatedBottleneck(channels, rates)
 
