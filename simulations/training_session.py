@@ -14,6 +14,7 @@ from narrows.images.labelled import LabelledImages
 from narrows.models.bundle import stamp
 from narrows.simulations.evaluation_report import measured, print_evaluation
 from narrows.simulations.quantisation import quantised
+from narrows.training.cluster import train_on_cluster
 from narrows.training.export import export
 from narrows.training.recipe import load_recipe
 from narrows.training.run import Request, Started, models, start
@@ -29,6 +30,7 @@ def run_training(
     teacher_weights: Path | None,
     run: Path | None,
     part: str | None,
+    workers: int,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -37,6 +39,8 @@ def run_training(
     request = Request(
         data, loaded, run or Path("runs") / loaded.name, teacher, teacher_weights, seed, part
     )
+    if workers > 1:
+        train_on_cluster(request, workers)
     console = Console(stderr=True)
 
     def say(line: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Curve:
                 )
                 macs, parameters = (int(n) for n in held["counts"])
                 return cls(str(held["method"]), samples, macs, parameters, str(held["runtime"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise ConfigError(
                 f"{path}: not a measured curve ({error}): delete it, and it is measured again"
             ) from None

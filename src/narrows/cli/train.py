@@ -9,7 +9,7 @@ import typer
 def train(
     data: Annotated[Path, typer.Argument(help="A folder of class folders, or a tar of one.")],
     out: Annotated[Path, typer.Option(help="Where the bundle goes.")],
-    recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "small",
+    recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "classify",
     name: Annotated[str | None, typer.Option(help="The bundle's name; OUT's by default.")] = None,
     teacher: Annotated[
         str | None,
@@ -22,6 +22,9 @@ def train(
     part: Annotated[
         str | None, typer.Option(help="Part to train on; `train` where there is one.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes on a Ray cluster; one is this process.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Same seed, same run.")] = 0,
     json: Annotated[
         bool, typer.Option("--json", help="Print the measured bundle as JSON.")
@@ -34,4 +37,4 @@ def train(
     """
     from narrows.simulations.training_session import run_training
 
-    run_training(data, out, recipe, name, teacher, teacher_weights, run, part, seed, json)
+    run_training(data, out, recipe, name, teacher, teacher_weights, run, part, workers, seed, json)

@@ -1,11 +1,12 @@
 """One training loop for every phase: visible from top to bottom, resumable after a kill.
 
-Runs on one process or on each of several that torch.distributed joins (training/cluster.py): each
-takes its share of every batch and gradients are averaged.
+Runs on one process, or on each of several that torch.distributed joins (training/cluster.py): of n,
+each takes every n-th batch, and gradients are averaged, as one process with n times the batch.
 """
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch.distributed as dist
 from rich.progress import Progress, TextColumn
 from torch import Tensor, nn
 
+from narrows.errors import ConfigError
 from narrows.training import checkpoint
 from narrows.training.log import Log
 from narrows.training.recipe import Phase
@@ -37,12 +39,21 @@ def fit(
     `groups`: parameters with their `lr` and `weight_decay`. `state` is a checkpoint file written
     after every epoch and resumed from when it exists. An epoch's crops depend on (seed, epoch)
     alone, so a resumed run sees what an unbroken one would.
+
+    Raises:
+        ConfigError: fewer photographs than a batch.
     """
     device = next(model.parameters()).device
     optimiser = _optimiser(phase, groups)
     peaks = [group["lr"] for group in optimiser.param_groups]
     done = checkpoint.load(state, model, optimiser) if state.exists() else 0
-    per_epoch = max(1, len(pool) // phase.batch)
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    per_epoch = len(pool) // phase.batch // world
+    if not per_epoch:
+        raise ConfigError(
+            f"{len(pool)} photographs are no batch of {phase.batch} for each of {world} processes: "
+            "give more, or a smaller batch in the recipe"
+        )
     trained = [p for group in groups for p in group["params"]]
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
         task = progress.add_task(state.stem, total=phase.epochs * per_epoch, loss="")
@@ -51,7 +62,8 @@ def fit(
             epoch_seed = seed * 1_000_003 + epoch
             torch.manual_seed(epoch_seed)
             mean = 0.0
-            for i, batch in enumerate(pool.batches(phase.batch, phase.side, epoch_seed)):
+            batches = pool.batches(phase.batch, phase.side, epoch_seed)
+            for i, batch in enumerate(islice(batches, rank, per_epoch * world, world)):
                 share = (epoch * per_epoch + i) / (phase.epochs * per_epoch)
                 for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                     group["lr"] = peak * _schedule(share, phase)
@@ -64,7 +76,8 @@ def fit(
                 mean += (loss.item() - mean) / (i + 1)
                 progress.update(task, advance=1, loss=f"loss {mean:.3f}")
             _average([b for b in model.buffers() if b.is_floating_point()])
-            checkpoint.save(state, model, optimiser, epoch + 1)
+            if rank == 0:
+                checkpoint.save(state, model, optimiser, epoch + 1)
             log.epoch(state.stem, epoch + 1, phase.epochs, mean)
 
 

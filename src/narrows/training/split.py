@@ -103,10 +103,13 @@ def train_models(
         torch.manual_seed(seed + 1)
         model = SplitModel(recipe, unsplit, backbone, chosen)
         model.to(device).to(memory_format=torch.channels_last)
+        if device.type == "cuda":  # on a CPU compiling takes longer than it gives back
+            for part in (model.head, model.tail.decoder, *model.tail.rest[0].children()):
+                part.compile()
         if before is not None:
             model.load_state_dict(before)
         else:
-            first = next(pool.batches(60, recipe.split[0].side, seed)).to(device)
+            first = next(pool.batches(min(60, len(pool)), recipe.split[0].side, seed)).to(device)
             model.start(first, unsplit)
         share = 1.0 if before is None else recipe.continued
         prefix = "split" if len(sets) == 1 else f"rate{number}"

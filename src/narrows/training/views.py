@@ -87,7 +87,7 @@ def build_pool(
     key = json.dumps([views.model_dump(), len(data), seed, origin])
     if (found := _cached(cache, key)) is None:
         found = _made(data, views, teacher, seed)
-        partial = cache.with_suffix(".partial")
+        partial = cache.with_suffix(f".{os.getpid()}.partial")
         save_file(found, partial, metadata={"key": key})
         os.replace(partial, cache)
     if teacher is not None:
