@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.images.labelled import LabelledImages
 from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck
-from narrows.models.bundle import TailRunner
+from narrows.models.bundle import TailRunner, load_tail
 from narrows.simulations.evaluation_report import evenly
 from narrows.simulations.quantisation import quantised
 from narrows.simulations.rate_distortion.codecs import QUALITIES, check_codec
@@ -35,7 +36,7 @@ from narrows.simulations.rate_distortion.subjects import (
 from narrows.training.export import calibrate, export
 from narrows.training.quick import quick
 from narrows.training.recipe import Recipe, load_recipe
-from narrows.training.run import Request, Started, models, start
+from narrows.training.run import Request, Started, models, partition, start
 from narrows.training.split import SplitModel
 
 DEVICE_ONLY = "device_only"
@@ -81,15 +82,20 @@ class _Bench:
         for method in asked.methods:
             if method in QUALITIES:
                 check_codec(method)
-        first = self._started(self._recipe(self._first_recipe()))
-        self.unsplit = TailRunner(copy.deepcopy(first.unsplit).cpu())
-        recipe = self._recipe(self._first_recipe())
-        self.side, self.labels = recipe.side, len(first.data.labels)
         images = LabelledImages(asked.data)
-        entries = evenly(first.kept_out, QUICK_FRAMES if asked.quick else asked.limit)
-        self.frames = read_frames(
-            images, entries, first.data.folders, recipe.side, recipe.max_aspect
-        )
+        if asked.teacher is None:
+            manifest, self.unsplit = Manifest.load(asked.unsplit), load_tail(asked.unsplit)
+            rule = (manifest.input.short_side, manifest.input.max_aspect)
+            folders = manifest.folders
+        else:
+            recipe = self._recipe(self._first_recipe())
+            started = self._started(recipe)
+            self.unsplit = TailRunner(copy.deepcopy(started.unsplit).cpu())
+            rule, folders = (recipe.side, recipe.max_aspect), started.data.folders
+        self.side, self.labels = rule[0], len(folders)
+        _, kept_out, _ = partition(images, None)
+        entries = evenly(kept_out, QUICK_FRAMES if asked.quick else asked.limit)
+        self.frames = read_frames(images, entries, folders, *rule)
 
     def curve(self, method: str) -> Curve:
         """Measured now, or read where this very thing was measured before."""

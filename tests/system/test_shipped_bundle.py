@@ -14,7 +14,7 @@ from narrows.simulations.evaluation import evaluate
 from narrows.simulations.evaluation_report import evenly
 
 ROOT = Path(__file__).parents[2]
-BUNDLE = ROOT / "models" / "zoo" / "imagenette"
+BUNDLE = ROOT / "models" / "zoo" / "classify"
 PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "imagenette224.tar"
 
 

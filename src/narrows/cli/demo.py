@@ -7,9 +7,7 @@ import typer
 
 
 def demo(
-    bundle: Annotated[Path, typer.Option(help="The bundle to show.")] = Path(
-        "models/zoo/imagenette"
-    ),
+    bundle: Annotated[Path, typer.Option(help="The bundle to show.")] = Path("models/zoo/classify"),
     data: Annotated[
         Path | None,
         typer.Option(

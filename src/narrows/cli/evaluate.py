@@ -7,9 +7,7 @@ import typer
 
 
 def evaluate(
-    bundle: Annotated[
-        Path, typer.Argument(help="A bundle's folder, such as models/zoo/imagenette.")
-    ],
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, such as models/zoo/classify.")],
     data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
     points: Annotated[str, typer.Option(help="`all`, or ids such as 0,2.")] = "all",
     part: Annotated[

@@ -1,6 +1,6 @@
 """The bundle on disk: a folder of safetensors, one ONNX head and a manifest. No pickle anywhere.
 
-Kernels and matrices are stored as float16 where the server reads them, everything else as float32.
+For the server, kernels are stored as int8 and matrices as float16; all else is float32.
 The device's part is HEAD_FILES of narrows.codec.manifest.
 """
 
@@ -122,21 +122,52 @@ def _point_arrays(points: list[PointCoding]) -> dict[str, NDArray]:
 
 
 def _compact(module: nn.Module) -> dict[str, Tensor]:
-    state = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
-    return {k: (v.half() if v.ndim > 1 else v.float()).contiguous() for k, v in state.items()}
+    """Tensors for a file: kernels as int8 with a scale for each output, matrices as float16.
+
+    Networks compute in float32 all the same: only the file, and the time to fetch it, shrinks.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        if tensor.ndim == 4:
+            scale = tensor.flatten(1).abs().amax(1).clamp_min(1e-12).float() / 127
+            steps = tensor / scale[:, None, None, None]
+            tensors[name] = steps.round().to(torch.int8).contiguous()
+            tensors[f"{name}.scale"] = scale
+        elif not name.endswith("num_batches_tracked"):
+            tensors[name] = (tensor.half() if tensor.ndim > 1 else tensor.float()).contiguous()
+    return tensors
+
+
+def _expanded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse, all float32."""
+    scales = {name for name in tensors if name.endswith(".scale")}
+    return {
+        name: tensor.float() * tensors[f"{name}.scale"][:, None, None, None]
+        if f"{name}.scale" in scales
+        else tensor.float()
+        for name, tensor in tensors.items()
+        if name not in scales
+    }
 
 
 def _restore(module: nn.Module, path: Path) -> nn.Module:
     """Load compact weights. Raises BundleError when a name or shape does not fit."""
     try:
-        tensors = {k: v.float() for k, v in load_file(path).items()}
-        missing, unexpected = module.load_state_dict(tensors, strict=False)
-    except (OSError, RuntimeError, ValueError) as error:
+        missing, unexpected = module.load_state_dict(_expanded(load_file(path)), strict=False)
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
         raise BundleError(f"{path}: does not fit the manifest's architecture: {error}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise BundleError(f"{path}: lacks {missing[:3]} and has unknown {unexpected[:3]}")
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def load_unsplit_weights(bundle: Path) -> dict[str, Tensor]:
+    """The unsplit network's tensors, float32, by name. Raises BundleError."""
+    try:
+        return _expanded(load_file(bundle / "unsplit.safetensors"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{bundle}: no unsplit network: {error}") from None
 
 
 def load_frame_codec(bundle: Path, manifest: Manifest) -> FrameCodec:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.models.backbones import Backbone, build_backbone
+from narrows.models.bundle import load_unsplit_weights
 from narrows.training.data import Photographs, load_photographs
 from narrows.training.log import Log
 from narrows.training.recipe import TEACHER, Recipe
@@ -72,14 +72,11 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
     data = load_photographs(images, seen, recipe.side, recipe.max_aspect)
     say(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teacher = None
-    if request.teacher:
-        teacher = load_teacher(
-            request.teacher, request.teacher_weights, len(data.labels), recipe.stride
-        )
-    origin = f"{request.data.name} {request.teacher}"
+    teacher = _teacher(request, data)
+    origin = f"{request.data.name} {request.teacher or request.unsplit}"
     cache = request.crops or request.run / "views.safetensors"
-    pool = build_pool(data, recipe.views, teacher, request.seed, cache, origin)
+    probe = request.teacher is not None
+    pool = build_pool(data, recipe.views, teacher, request.seed, cache, origin, probe)
     unsplit, backbone = _unsplit(request, teacher, pool, data, device, Log(request.run, say))
     if teacher is not None:
         teacher.to(device)
@@ -109,6 +106,14 @@ def partition(
     entries = images.of_part(seen_part) if seen_part else images.entries
     kept_out = entries[::KEEP_EVERY]
     return tuple(e for e in entries if e not in set(kept_out)), kept_out, f"every {KEEP_EVERY}th"
+
+
+def _teacher(request: Request, data: Photographs) -> Backbone | None:
+    """The one asked for; else, where a bundle's network is split, that network."""
+    labels, stride = len(data.labels), request.recipe.stride
+    if request.teacher is not None:
+        return load_teacher(request.teacher, request.teacher_weights, labels, stride)
+    return None if request.unsplit is None else _of_bundle(request.unsplit, data, stride)
 
 
 def _unsplit(
@@ -151,8 +156,8 @@ def _of_bundle(bundle: Path, data: Photographs, stride: int) -> Backbone:
     ours = [k for k in backbone.state_dict() if not k.endswith("tracked")]
     stored = build_backbone(_named(bundle), len(data.labels)).state_dict()
     names = [k for k in stored if not k.endswith("tracked")]
-    tensors = load_file(bundle / "unsplit.safetensors")  # in any order: names give the layers'
-    state = {k: tensors[name].float() for k, name in zip(ours, names, strict=True)}
+    tensors = load_unsplit_weights(bundle)  # in any order: names give the layers'
+    state = {k: tensors[name] for k, name in zip(ours, names, strict=True)}
     backbone.load_state_dict(state, strict=False)
     return backbone.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 

@@ -78,15 +78,22 @@ class Pool:
 
 
 def build_pool(
-    data: Photographs, views: Views, teacher: Backbone | None, seed: int, cache: Path, origin: str
+    data: Photographs,
+    views: Views,
+    teacher: Backbone | None,
+    seed: int,
+    cache: Path,
+    origin: str,
+    probe: bool = True,
 ) -> Pool:
-    """Make the pool, or read it where `cache` holds this very one; fits the teacher's classifier.
+    """Make the pool, or read it where `cache` holds this very one.
 
-    `origin` names data and teacher: a cache of another is made again.
+    `origin` names data and teacher: a cache of another is made again. `probe`: fit the teacher's
+    classifier to the photographs; else it knows their classes already.
     """
     key = json.dumps([views.model_dump(), len(data), seed, origin])
     if (found := _cached(cache, key)) is None:
-        found = _made(data, views, teacher, seed)
+        found = _made(data, views, teacher, seed, probe)
         partial = cache.with_suffix(f".{os.getpid()}.partial")
         save_file(found, partial, metadata={"key": key})
         os.replace(partial, cache)
@@ -108,7 +115,7 @@ def _cached(cache: Path, key: str) -> dict[str, Tensor] | None:
 
 
 def _made(
-    data: Photographs, views: Views, teacher: Backbone | None, seed: int
+    data: Photographs, views: Views, teacher: Backbone | None, seed: int, probe: bool
 ) -> dict[str, Tensor]:
     rng = np.random.default_rng(seed)
     rows = [i for _ in range(views.count) for i in range(len(data))]
@@ -129,7 +136,8 @@ def _made(
     if teacher is None:
         return made
     seen = torch.cat(features)
-    fit_probe(teacher, seen, made["targets"])
+    if probe:
+        fit_probe(teacher, seen, made["targets"])
     with torch.no_grad():
         logits = teacher.classifier(seen)
     classifier = {f"classifier.{k}": v for k, v in teacher.classifier.state_dict().items()}
