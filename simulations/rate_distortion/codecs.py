@@ -14,8 +14,8 @@ Picture = NDArray[np.uint8]  # (height, width, 3)
 # Denser where accuracy falls. AVIF at speed 6 costs 20 times JPEG's time already.
 QUALITIES = {
     "jpeg": (1, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90),
-    "webp": (0, 1, 3, 5, 8, 10, 15, 20, 30, 40, 50, 60, 75, 90),
-    "avif": (5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 75, 90),
+    "webp": (0, 3, 8, 15, 25, 40, 60, 85),
+    "avif": (5, 10, 15, 20, 30, 40, 55, 80),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "jpeg": {"optimize": True},  # Huffman tables of its own

@@ -23,6 +23,7 @@ from narrows.simulations.quantisation import quantised
 from narrows.simulations.rate_distortion.codecs import QUALITIES, check_codec
 from narrows.simulations.rate_distortion.curve import Curve
 from narrows.simulations.rate_distortion.device_only import DeviceOnly
+from narrows.simulations.rate_distortion.learned_codecs import LEARNED, LearnedCodecSubject
 from narrows.simulations.rate_distortion.measure import device_times, measure, read_frames
 from narrows.simulations.rate_distortion.plots import draw
 from narrows.simulations.rate_distortion.report import OURS, figures, print_figures, write_csv
@@ -40,6 +41,7 @@ from narrows.training.run import Request, Started, models, partition, start
 from narrows.training.split import SplitModel
 
 DEVICE_ONLY = "device_only"
+UNTRAINED = (*QUALITIES, *LEARNED, DEVICE_ONLY)  # everything else is a recipe
 QUICK_PHOTOGRAPHS, QUICK_FRAMES = 400, 150
 
 
@@ -134,7 +136,7 @@ class _Bench:
         return folder
 
     def _first_recipe(self) -> str:
-        learned = [m for m in self.asked.methods if m not in (*QUALITIES, DEVICE_ONLY)]
+        learned = [m for m in self.asked.methods if m not in UNTRAINED]
         return learned[0] if learned else OURS
 
     def _recipe(self, method: str) -> Recipe:
@@ -155,6 +157,8 @@ class _Bench:
     def _made(self, method: str) -> list[Subject]:
         if method in QUALITIES:
             return [CodecSubject(method, self.unsplit)]
+        if method in LEARNED:
+            return [LearnedCodecSubject(method, self.unsplit)]
         if method == DEVICE_ONLY:
             return [DeviceOnly(self.unsplit, self._folder(method), self.side, self.labels)]
         if method == OURS and self.asked.teacher is None and not self.asked.quick:
@@ -183,7 +187,7 @@ def check_methods(methods: str) -> tuple[str, ...]:
     """The names in a comma-separated list. Raises ConfigError for one that is nothing known."""
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
     for name in names:
-        if name not in QUALITIES and name != DEVICE_ONLY:
+        if name not in UNTRAINED:
             load_recipe(name)
     if not names:
         raise ConfigError("--methods: expected names such as ours,patch_n4,jpeg")

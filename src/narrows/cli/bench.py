@@ -66,7 +66,8 @@ def head(
 def rd(
     data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
     methods: Annotated[
-        str, typer.Option(help="Recipes, picture codecs (jpeg, webp, avif) and device_only.")
+        str,
+        typer.Option(help="Recipes, picture codecs (jpeg, webp, avif, CompressAI's), device_only."),
     ] = "ours,patch_n4,entropic_student,jpeg,webp,avif,device_only",
     run: Annotated[
         Path, typer.Option(help="Crops, checkpoints and measurements; the same one resumes.")

@@ -76,3 +76,15 @@ def test_an_unknown_method_is_told_before_anything_is_trained(place):
     done = bench(place, "--methods", "ours,nonsense")
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+
+
+def test_a_learned_picture_codec_is_measured_by_its_strings(place):
+    from narrows.models.bundle import load_tail
+    from narrows.simulations.rate_distortion.learned_codecs import LearnedCodecSubject
+
+    tail = load_tail(place / "bundle")
+    subject = LearnedCodecSubject("bmshj2018_factorized", tail, pretrained=False)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 72, 3), dtype=np.uint8)
+    sent = [subject.encode(p, 0) for p in (picture, picture[::-1].copy())]
+    assert min(map(len, sent)) > 12  # a string's header and something in it
+    assert subject.answer(sent, 0).shape == (2, len(LABELS))
