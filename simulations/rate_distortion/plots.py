@@ -39,6 +39,7 @@ def draw(found: Mapping[str, Any], target: Path) -> None:
         rate.fill_between(x, low, high, color=style["color"], alpha=0.1, linewidth=0)
         if rows[0]["macs"]:
             product.plot([r["macs"] * r["bytes"] / 1e9 for r in rows], y, **style)
+        if rows[0]["device_ms"] is not None:
             _place(trade, method, rows, unsplit - DROP, style["color"])
     for panel in (rate, product):
         panel.axhline(100 * unsplit, color="grey", linestyle=":", linewidth=1)

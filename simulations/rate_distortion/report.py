@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy import bool_
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -24,13 +24,14 @@ OURS = "ours"
 
 def figures(
     curves: Sequence[Curve],
-    unsplit: NDArray[np.bool_],
+    unsplit: NDArray[bool_],
     times: Mapping[str, Sequence[float | None]],
 ) -> dict[str, Any]:
     """The JSON object of `narrows bench rd`; ratios are our bytes over theirs."""
     points = {c.method: [(s.bytes, s.accuracy) for s in c.samples] for c in curves}
     by_name = {c.method: c for c in curves}
-    others = [c.method for c in curves if c.method != OURS and np.any(c.samples[0].sizes)]
+    sends = [c.method for c in curves if c.samples[0].bytes > 1]  # a device alone sends its answer
+    others = [method for method in sends if method != OURS]
     found: dict[str, Any] = {
         "frames": len(unsplit),
         "unsplit_accuracy": float(unsplit.mean()),
