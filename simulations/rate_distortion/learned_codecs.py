@@ -1,6 +1,7 @@
 """CompressAI's learned picture codecs as baselines, on our coder."""
 
 from collections.abc import Sequence
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from narrows.codec.strings import separated
 from narrows.errors import ConfigError
 from narrows.models.bundle import TailRunner
 from narrows.simulations.rate_distortion.codecs import Picture
@@ -53,7 +55,7 @@ class LearnedCodecSubject:
             accelerate(model)
         self.parameters = sum(p.numel() for p in self.models[0].parameters())
         self.fingerprint = name + weights_fingerprint(self.models[0])
-        self._forms: dict[bytes, tuple[list[int], tuple[torch.Size, int, int]]] = {}
+        self._size: tuple[Any, int, int] = ((), 0, 0)
 
     @torch.inference_mode()
     def encode(self, picture: Picture, point: int) -> bytes:
@@ -63,18 +65,15 @@ class LearnedCodecSubject:
         bottom, right = -height % MULTIPLE, -width % MULTIPLE
         padded = F.pad(pixels, (0, right, 0, bottom), mode="replicate")
         coded = self.models[point].compress(padded)  # type: ignore[operator]
-        strings = [part[0] for part in coded["strings"]]
-        data = b"".join(strings)
-        self._forms[data] = [len(s) for s in strings], (coded["shape"], height, width)
-        return data
+        self._size = coded["shape"], height, width
+        return b"".join(part[0] for part in coded["strings"])
 
     @torch.inference_mode()
     def answer(self, received: Sequence[bytes], point: int) -> Probabilities:
         pictures = []
+        shape, height, width = self._size
         for data in received:
-            lengths, (shape, height, width) = self._forms.pop(data)
-            ends = np.cumsum(lengths)
-            parts = [[data[end - length : end]] for length, end in zip(lengths, ends, strict=True)]
+            parts = [[string] for string in separated(data)]
             restored = self.models[point].decompress(parts, shape)["x_hat"]  # type: ignore[operator]
             pixels = (restored[0, :, :height, :width].clamp(0, 1) * 255).round().to(torch.uint8)
             pictures.append(pixels.permute(1, 2, 0).numpy())

@@ -1,18 +1,17 @@
 """A latent coded under a mean-scale hyperprior (Minnen, Ballé & Toderici, NeurIPS 2018).
 
-Two strings of docs/bitstream.md, one after the other, behind the first one's length: the
+Two strings of docs/bitstream.md, one after the other: the
 hyperlatent under a table per channel, then the latent, less its means, under the Gaussian table
 that the integer synthesis names for each element. Elements travel sorted by table, which costs no
 byte as the decoder knows every element's.
 """
 
 import math
-import struct
 
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.codec.strings import fingerprint, seal, unseal
+from narrows.codec.strings import fingerprint, seal, separated, unseal
 from narrows.codec.synthesis import SCALES, IntegerSynthesis, scale_table
 from narrows.codec.tables import CodingTables
 from narrows.errors import CorruptPayload, ShapeError, TruncatedPacket
@@ -20,7 +19,6 @@ from narrows.kernels import coder
 
 DOUBLINGS = 4  # a hyperlatent's element stands for 4 x 4 of the latent
 LIMIT = 0x7FFF  # largest symbol
-_LENGTH = struct.Struct("<I")
 
 
 def gaussian_tables() -> CodingTables:
@@ -68,7 +66,7 @@ class HyperCodec:
         order, counts = _by_table(index)
         residual = _integers(latent - means).reshape(-1)[order]
         coded = coder.encode_rows(residual, counts, self.gaussian.arrays)
-        return _LENGTH.pack(len(first)) + first + seal(coded, counts, self._keys[1])
+        return first + seal(coded, counts, self._keys[1])
 
     def decode(self, data: bytes, height: int, width: int) -> NDArray[np.float32]:
         """The inverse, up to rounding: float32 (C, height, width).
@@ -76,10 +74,10 @@ class HyperCodec:
         Raises:
             PacketError: bytes that `encode` did not write for this model and size.
         """
-        if len(data) < _LENGTH.size:
-            raise TruncatedPacket(f"expected a length and two strings, got {len(data)} bytes")
-        (length,) = _LENGTH.unpack_from(data)
-        first, second = data[_LENGTH.size :][:length], data[_LENGTH.size + length :]
+        strings = separated(data)
+        if len(strings) != 2:
+            raise TruncatedPacket(f"expected two strings, got {len(strings)}: resend")
+        first, second = strings
         size = (self.hyper.channels, *_hyper_size(height, width))
         symbols = self._decoded(first, _counts(size), self.hyper, self._keys[0]).reshape(size)
         means, index = self.synthesis.run(symbols, height, width)

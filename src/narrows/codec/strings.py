@@ -91,5 +91,23 @@ def unseal(string: bytes, counts: NDArray[np.uint64], tables: bytes) -> EncodedP
     return EncodedPayload(payload, 1 << (kind & 0xF), tail)
 
 
+def separated(data: bytes) -> list[bytes]:
+    """Strings that stand one after the other, each by the length its header announces.
+
+    Raises:
+        TruncatedPacket: the last one is cut short.
+    """
+    strings = []
+    while data:
+        if len(data) < HEADER_BYTES:
+            raise TruncatedPacket(f"{len(data)} bytes are no string's header: resend")
+        size = HEADER_BYTES + int.from_bytes(_FIELDS.unpack_from(data)[3], "little")
+        if len(data) < size:
+            raise TruncatedPacket(f"the header announces {size} bytes, got {len(data)}: resend")
+        strings.append(data[:size])
+        data = data[size:]
+    return strings
+
+
 def _checksum(fields: bytes, payload: bytes, counts: NDArray[np.uint64], tables: bytes) -> bytes:
     return _CHECKSUM.pack(crc32c(fields + payload + tables + counts.astype("<u8").tobytes()))

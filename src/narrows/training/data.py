@@ -27,14 +27,22 @@ class Photographs:
 
 
 def load_photographs(
-    images: LabelledImages, entries: tuple[Entry, ...], side: int, max_aspect: float
+    images: LabelledImages,
+    entries: tuple[Entry, ...],
+    side: int,
+    max_aspect: float,
+    order: tuple[str, ...] = (),
 ) -> Photographs:
     """Decode `entries` at the network's size. Unreadable files are skipped.
+
+    `order`: the class folders as a trained network numbers them; by name where these are others.
 
     Raises:
         SourceError: no picture could be read.
     """
     folders = tuple(sorted({entry.folder for entry in entries}))
+    if set(folders) == set(order):
+        folders = order
     index = {folder: i for i, folder in enumerate(folders)}
     pictures, targets = [], []
     for entry in track(entries, "reading photographs", transient=True):

@@ -44,6 +44,8 @@ def saliency(batch: Batch, teacher: Backbone) -> Tensor:
     """
     assert batch.maps is not None
     weights = teacher.classifier.weight[batch.targets]  # (batch, c)
+    if weights.shape[1] != batch.maps.shape[1]:  # a layer lies between: all channels alike
+        weights = torch.ones(batch.maps.shape[:2], device=batch.maps.device)
     seen = torch.relu((batch.maps * weights[:, :, None, None]).sum(1, keepdim=True))
     return (1 + seen / seen.amax((2, 3), keepdim=True).clamp_min(1e-6)) / 2
 

@@ -69,7 +69,8 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
     if request.limit:
         seen = seen[:: -(-len(seen) // request.limit)]
     recipe = request.recipe
-    data = load_photographs(images, seen, recipe.side, recipe.max_aspect)
+    order = Manifest.load(request.unsplit).folders if request.unsplit else ()
+    data = load_photographs(images, seen, recipe.side, recipe.max_aspect, order)
     say(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = _teacher(request, data)

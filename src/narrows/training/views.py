@@ -130,7 +130,7 @@ def _made(
         pixels[start : start + len(chosen)] = torch.stack(crops).to(torch.uint8)
         if teacher is not None:
             seen = last_maps(teacher, torch.stack(crops))
-            features.append(seen.mean((2, 3)))
+            features.append(teacher.penultimate(seen))
             maps.append(F.adaptive_avg_pool2d(seen, GRID).bfloat16())
     made = {"pixels": pixels, "targets": data.targets.repeat(views.count)}
     if teacher is None:

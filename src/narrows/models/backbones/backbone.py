@@ -45,6 +45,14 @@ class Backbone(nn.Module):
         last = [m for m in self.rest[1].modules() if isinstance(m, nn.Linear)][-1]
         return last
 
+    def penultimate(self, maps: Tensor) -> Tensor:
+        """The last feature map (batch, body_channels, h, w) -> what `classifier` takes."""
+        pool, flatten, head = self.rest[1].children()
+        x: Tensor = flatten(pool(maps))
+        for layer in list(head.children())[:-1]:
+            x = layer(x)
+        return x
+
 
 def stage_outputs(body: nn.Module, features: Tensor) -> Iterator[Tensor]:
     """What every stage of a body gives, the last feature map last."""
