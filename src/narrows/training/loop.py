@@ -41,7 +41,7 @@ def fit(
     alone, so a resumed run sees what an unbroken one would.
 
     Raises:
-        ConfigError: fewer photographs than a batch.
+        ConfigError: fewer photographs than a batch, or a loss that is no number.
     """
     device = next(model.parameters()).device
     optimiser = _optimiser(phase, groups)
@@ -68,6 +68,11 @@ def fit(
                 for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                     group["lr"] = peak * _schedule(share, phase)
                 loss = step_loss(batch.to(device), share)
+                if not torch.isfinite(loss):
+                    raise ConfigError(
+                        f"{state.stem}: the loss is {loss.item()} in epoch {epoch + 1}: lower the "
+                        "recipe's learning rate"
+                    )
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 _average([p.grad for p in trained if p.grad is not None])

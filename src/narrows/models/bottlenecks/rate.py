@@ -72,7 +72,9 @@ class RatedBottleneck(nn.Module):
             values = values.round()
         mass = self._smoothed(self.histogram[point])
         within = values.clamp(-REACH, REACH - 1e-3)
-        low = within.detach().floor()
+        low = (
+            within.detach().nan_to_num().floor()
+        )  # a diverged run ends in the loop, not in a gather
         share = within - low
         index = (low + REACH).long()
         probability = (1 - share) * mass.gather(1, index) + share * mass.gather(1, index + 1)
@@ -87,7 +89,7 @@ class RatedBottleneck(nn.Module):
     @staticmethod
     def _counts(values: Tensor) -> Tensor:
         """(channels, samples) -> how often each symbol occurs, (channels, 2 REACH + 1)."""
-        symbols = (values.round().clamp(-REACH, REACH) + REACH).long()
+        symbols = (values.nan_to_num().round().clamp(-REACH, REACH) + REACH).long()
         counts = torch.zeros(len(values), 2 * REACH + 1, device=values.device)
         return counts.scatter_add_(1, symbols, torch.ones_like(values))
 
