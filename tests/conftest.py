@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-# oneDNN's AVX-512 kernels in torch 2.15 write beyond their buffers in the backward pass of some small
-# convolutions (a few pictures of 96 pixels; 2x2 or strided kernels) and corrupt the heap; its AVX2
-# kernels do not. Read when torch is loaded, so it stands before any import of it.
+# oneDNN's AVX-512 kernels in torch 2.15 write beyond their buffers in the backward pass of some
+# small convolutions (a few pictures of 96 pixels; 2x2 or strided kernels) and corrupt the heap; its
+# AVX2 kernels do not. Read when torch is loaded, so it stands before any import of it.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 
