@@ -9,15 +9,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the server extra")
 
 from PIL import Image
-from torch import nn
+from two_processes import one_of_two
 
 from narrows.errors import ConfigError
 from narrows.training.export import export
-from narrows.training.log import Log
-from narrows.training.loop import decayed_groups, fit
-from narrows.training.recipe import RECIPES, Phase, Recipe, load_recipe, tomllib
+from narrows.training.recipe import RECIPES, Recipe, load_recipe, tomllib
 from narrows.training.run import Request, models, start
-from narrows.training.views import Pool
 
 FOLDERS = ("bird", "cat", "dog")
 
@@ -94,33 +91,9 @@ def test_without_a_teacher_a_recipe_that_splits_one_says_what_to_give(folder, tm
         start(Request(folder, load_recipe("patch_n4"), tmp_path), lambda line: None)
 
 
-def _one_of_two(rank: int, folder: str) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
-    )
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(2))
-    model(torch.zeros(2, 3, 8, 8))
-    rng = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (24, 3, 8, 8), dtype=torch.uint8, generator=rng)
-    pool = Pool(pixels, torch.arange(24) % 2, None, None, 24)
-
-    def step(batch, share):
-        return nn.functional.cross_entropy(model(batch.pixels / 255), batch.targets)
-
-    phase = Phase(epochs=2, batch=4, learning_rate=1e-2, side=32)
-    phase = phase.model_copy(update={"side": 8})
-    here = Path(folder)
-    groups = decayed_groups(model, phase)
-    fit(model, groups, step, pool, phase, 1, here / "state", Log(here / str(rank), lambda _: None))
-    state = {k: v.double().sum().item() for k, v in model.state_dict().items()}
-    (here / f"rank{rank}.json").write_text(json.dumps(state))
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_processes_end_with_one_network(tmp_path):
-    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
+    torch.multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
     first, second = (json.loads((tmp_path / f"rank{r}.json").read_text()) for r in (0, 1))
     assert first == pytest.approx(second)
 
