@@ -91,7 +91,7 @@ def test_any_size_comes_back_to_within_half_a_step(height, width, seed):
 def test_bytes_are_those_of_the_first_day():
     """Another digest means another format: strings of older devices would no longer decode."""
     digest = hashlib.sha256(codec().encode(*frame(11, 9))).hexdigest()
-    assert digest[:16] == "19add3ad6ffc22a8"
+    assert digest[:16] == "428e20e921643587"
 
 
 def test_bytes_are_near_what_the_gaussians_cost():
@@ -152,3 +152,35 @@ def test_a_synthesis_survives_its_file_and_a_bad_one_is_refused():
     ):
         with pytest.raises(BundleError):
             IntegerSynthesis.from_arrays(arrays | change)
+
+
+def test_a_synthesis_with_other_means_but_the_same_scales_is_an_error():
+    latent, z = frame(9, 10)
+    ours = codec()
+    *layers, last = ours.synthesis.layers
+    bias = last.bias.copy()
+    bias[0] += 10 << 18  # ten steps on the first channel's mean, no table changes
+    moved = IntegerSynthesis((*layers, Layer(last.weight, bias, last.shift, last.doubles)))
+    other = HyperCodec(moved, ours.hyper, ours.gaussian)
+    with pytest.raises(PacketError):
+        other.decode(ours.encode(latent, z), 9, 10)
+
+
+def test_a_latent_without_three_axes_is_an_error():
+    with pytest.raises(ShapeError, match="expected a latent"):
+        codec().encode(np.zeros((3, 9), np.float32), frame(9, 10)[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"synthesis.0.bias": np.full(4 * HIDDEN, np.iinfo(np.int64).min)},
+        {"synthesis.0.weight": np.full((4 * HIDDEN, HIDDEN, 3, 3), np.iinfo(np.int32).min)},
+        {"synthesis.2.form": np.array([np.nan, 0])},
+    ],
+    ids=["bias", "weight", "form"],
+)
+def test_numbers_that_could_overflow_are_refused_at_load(change):
+    change = {k: v.astype(np.int32) if k.endswith("weight") else v for k, v in change.items()}
+    with pytest.raises(BundleError):
+        IntegerSynthesis.from_arrays(synthesis().to_arrays() | change)

@@ -44,14 +44,18 @@ class HyperCodec:
                 f"{synthesis.inputs} and {SCALES}"
             )
         self.synthesis, self.hyper, self.gaussian = synthesis, hyper, gaussian
-        self._keys = fingerprint(hyper), fingerprint(gaussian)
+        # Means come from the synthesis alone: without it in the checksum, another one with the same
+        # scales would decode, to another latent.
+        self._keys = fingerprint(hyper), fingerprint(gaussian) + synthesis.fingerprint()
 
     def encode(self, latent: NDArray[np.float32], hyperlatent: NDArray[np.float32]) -> bytes:
         """float32 (C, h, w) and (hidden, ceil(h / 4), ceil(w / 4)) -> bytes.
 
         Raises:
-            ShapeError: a hyperlatent that is not the latent's.
+            ShapeError: a latent of another form, or a hyperlatent that is not the latent's.
         """
+        if latent.ndim != 3:
+            raise ShapeError(f"expected a latent (channels, height, width), got {latent.shape}")
         _, height, width = latent.shape
         expected = (self.hyper.channels, *_hyper_size(height, width))
         if hyperlatent.shape != expected:
