@@ -1,12 +1,13 @@
 """The hyperprior's integers: exact, the same in any order, and never wrong silently."""
 
-import hashlib
 from math import erfc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from narrows.codec.hyper import HyperCodec, gaussian_tables
 from narrows.codec.synthesis import IntegerSynthesis, Layer, scale_table
@@ -14,6 +15,7 @@ from narrows.codec.tables import CodingTables
 from narrows.errors import BundleError, PacketError, ShapeError
 
 CHANNELS, HIDDEN = 3, 4
+GOLDEN = Path(__file__).parent / "golden" / "hyper.safetensors"
 
 
 def layer(rng, out: int, inputs: int, doubles: bool) -> Layer:
@@ -88,10 +90,27 @@ def test_any_size_comes_back_to_within_half_a_step(height, width, seed):
     assert np.abs(restored - latent).max() <= 0.5 + 1e-4
 
 
-def test_bytes_are_those_of_the_first_day():
-    """Another digest means another format: strings of older devices would no longer decode."""
-    digest = hashlib.sha256(codec().encode(*frame(11, 9))).hexdigest()
-    assert digest[:16] == "19add3ad6ffc22a8"
+def test_golden_bytes_are_written_and_read_by_every_build():
+    """Tables come from the file: those of this processor's exp need not be the device's."""
+    golden = load_file(GOLDEN)
+    ours = HyperCodec.from_arrays(golden)
+    data = ours.encode(golden["latent"], golden["hyperlatent"])
+    assert data == golden["bytes"].tobytes()
+    restored = ours.decode(data, *golden["latent"].shape[1:])
+    np.testing.assert_array_equal(restored, golden["restored"])
+
+
+def test_a_codec_survives_its_file_and_one_of_other_channels_is_refused():
+    data = codec().encode(*frame(9, 10))
+    arrays = codec().to_arrays()
+    again = HyperCodec.from_arrays(arrays).decode(data, 9, 10)
+    np.testing.assert_array_equal(again, codec().decode(data, 9, 10))
+    swapped = {k: v for k, v in arrays.items() if not k.startswith("hyper.")}
+    swapped |= codec().gaussian.to_arrays("hyper.")
+    with pytest.raises(BundleError, match="hyperprior"):
+        HyperCodec.from_arrays(swapped)
+    with pytest.raises(BundleError):
+        HyperCodec.from_arrays({k: v for k, v in arrays.items() if k != "gaussian.cdf"})
 
 
 def test_bytes_are_near_what_the_gaussians_cost():
@@ -152,3 +171,35 @@ def test_a_synthesis_survives_its_file_and_a_bad_one_is_refused():
     ):
         with pytest.raises(BundleError):
             IntegerSynthesis.from_arrays(arrays | change)
+
+
+def test_a_synthesis_with_other_means_but_the_same_scales_is_an_error():
+    latent, z = frame(9, 10)
+    ours = codec()
+    *layers, last = ours.synthesis.layers
+    bias = last.bias.copy()
+    bias[0] += 10 << 18  # ten steps on the first channel's mean, no table changes
+    moved = IntegerSynthesis((*layers, Layer(last.weight, bias, last.shift, last.doubles)))
+    other = HyperCodec(moved, ours.hyper, ours.gaussian)
+    with pytest.raises(PacketError):
+        other.decode(ours.encode(latent, z), 9, 10)
+
+
+def test_a_latent_without_three_axes_is_an_error():
+    with pytest.raises(ShapeError, match="expected a latent"):
+        codec().encode(np.zeros((3, 9), np.float32), frame(9, 10)[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"synthesis.0.bias": np.full(4 * HIDDEN, np.iinfo(np.int64).min)},
+        {"synthesis.0.weight": np.full((4 * HIDDEN, HIDDEN, 3, 3), np.iinfo(np.int32).min)},
+        {"synthesis.2.form": np.array([np.nan, 0])},
+    ],
+    ids=["bias", "weight", "form"],
+)
+def test_numbers_that_could_overflow_are_refused_at_load(change):
+    change = {k: v.astype(np.int32) if k.endswith("weight") else v for k, v in change.items()}
+    with pytest.raises(BundleError):
+        IntegerSynthesis.from_arrays(synthesis().to_arrays() | change)

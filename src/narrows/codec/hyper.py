@@ -7,6 +7,7 @@ byte as the decoder knows every element's.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from narrows.codec.strings import fingerprint, seal, separated, unseal
 from narrows.codec.synthesis import SCALES, IntegerSynthesis, scale_table
 from narrows.codec.tables import CodingTables
-from narrows.errors import CorruptPayload, ShapeError, TruncatedPacket
+from narrows.errors import BundleError, CorruptPayload, ShapeError, TruncatedPacket
 from narrows.kernels import coder
 
 DOUBLINGS = 4  # a hyperlatent's element stands for 4 x 4 of the latent
@@ -22,7 +23,11 @@ LIMIT = 0x7FFF  # largest symbol
 
 
 def gaussian_tables() -> CodingTables:
-    """One table per scale, zero mean."""
+    """One table per scale, zero mean: made once, at export, and read by both sides.
+
+    exp and erfc differ in their last bits between processors, and the mass of k and -k is a tie
+    that such a bit decides: tables made on two machines are two sets of tables.
+    """
     pmfs, offsets = [], []
     for scale in scale_table():
         reach = max(2, math.ceil(6 * scale))
@@ -44,14 +49,33 @@ class HyperCodec:
                 f"{synthesis.inputs} and {SCALES}"
             )
         self.synthesis, self.hyper, self.gaussian = synthesis, hyper, gaussian
-        self._keys = fingerprint(hyper), fingerprint(gaussian)
+        # Means come from the synthesis alone: without it in the checksum, another one with the same
+        # scales would decode, to another latent.
+        self._keys = fingerprint(hyper), fingerprint(gaussian) + synthesis.fingerprint()
+
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Named arrays for a safetensors file: all that both sides must share, in integers."""
+        tables = self.hyper.to_arrays("hyper.") | self.gaussian.to_arrays("gaussian.")
+        return self.synthesis.to_arrays() | tables
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> "HyperCodec":
+        """Read and check what `to_arrays` wrote. Raises BundleError."""
+        hyper = CodingTables.from_arrays(arrays, "hyper.")
+        gaussian = CodingTables.from_arrays(arrays, "gaussian.")
+        try:
+            return cls(IntegerSynthesis.from_arrays(arrays), hyper, gaussian)
+        except ShapeError as error:
+            raise BundleError(f"hyperprior: {error}: export the bundle again") from None
 
     def encode(self, latent: NDArray[np.float32], hyperlatent: NDArray[np.float32]) -> bytes:
         """float32 (C, h, w) and (hidden, ceil(h / 4), ceil(w / 4)) -> bytes.
 
         Raises:
-            ShapeError: a hyperlatent that is not the latent's.
+            ShapeError: a latent of another form, or a hyperlatent that is not the latent's.
         """
+        if latent.ndim != 3:
+            raise ShapeError(f"expected a latent (channels, height, width), got {latent.shape}")
         _, height, width = latent.shape
         expected = (self.hyper.channels, *_hyper_size(height, width))
         if hyperlatent.shape != expected:

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.errors import BundleError
+from narrows.kernels.coder import crc32c
 
 FRACTION = 6  # bits of an activation below the point
 ACTIVATION_LIMIT, WEIGHT_LIMIT, TERM_LIMIT = 1 << 20, 1 << 15, 1 << 14
+BIAS_LIMIT = 1 << 50
 SCALES = 64
 SMALLEST, LARGEST = 0.11, 256.0  # of the scales, which rise geometrically: CompressAI's
 
@@ -50,7 +52,9 @@ class Layer:
             raise BundleError(f"synthesis: {out} outputs do not fit biases {self.bias.shape}")
         if np.abs(self.weight.astype(np.int64)).max() > WEIGHT_LIMIT or inputs * 9 > TERM_LIMIT:
             raise BundleError("synthesis: a weight or a sum is too large to be exact: export again")
-        if not 0 <= self.shift <= 30 or np.abs(self.bias).max() > 1 << 50:
+        # Not by np.abs: the magnitude of int64's least value is itself, below every limit.
+        biases_fit = self.bias.min() >= -BIAS_LIMIT and self.bias.max() <= BIAS_LIMIT
+        if not 0 <= self.shift <= 30 or not biases_fit:
             raise BundleError("synthesis: a shift or a bias is out of range: export again")
 
     def run(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -106,6 +110,15 @@ class IntegerSynthesis:
         index = np.clip((scale + half) >> FRACTION, 0, SCALES - 1)
         return (mean / (1 << FRACTION)).astype(np.float32), index
 
+    def fingerprint(self) -> bytes:
+        """Four bytes that stand for every layer in a string's checksum: means are not in tables."""
+        parts = []
+        for one in self.layers:
+            form = np.array([*one.weight.shape, one.shift, one.doubles], "<i4")
+            parts += [form.tobytes(), one.weight.astype("<i4").tobytes()]
+            parts += [one.bias.astype("<i8").tobytes()]
+        return crc32c(b"".join(parts)).to_bytes(4, "little")
+
     def to_arrays(self, prefix: str = "synthesis.") -> dict[str, NDArray]:
         """Named arrays for a safetensors file."""
         arrays: dict[str, NDArray] = {}
@@ -127,8 +140,12 @@ class IntegerSynthesis:
                 weight, bias, form = (arrays[f"{name}.{k}"] for k in ("weight", "bias", "form"))
             except KeyError as error:
                 raise BundleError(f"synthesis: no tensor {error}: export again") from None
-            if weight.dtype != np.int32 or bias.dtype != np.int64 or form.shape != (2,):
-                raise BundleError(f"{name}: expected int32, int64 and two numbers: export again")
+            kinds = [str(tensor.dtype) for tensor in (weight, bias, form)]
+            if kinds != ["int32", "int64", "int32"] or form.shape != (2,):
+                raise BundleError(
+                    f"{name}: expected int32 weights, int64 biases and two int32 of form, got "
+                    f"{', '.join(kinds)} {form.shape}: export again"
+                )
             layers.append(Layer(weight, bias, int(form[0]), bool(form[1])))
         return cls(tuple(layers))
 
