@@ -178,10 +178,10 @@ def _split(subject: Subject, pictures: Sequence[Picture], point: int, tally: Tal
         packet = subject.codec.encode(latent, point)
         tally.add_bytes(packet, message_bytes(packet=packet, size=_size(picture)))
         packets.append(bitstream.parse(packet))
-    return subject.tail.run(np.stack([_whole(d) for d in subject.codec.decode(packets)]))
+    return subject.tail.run(np.stack([whole(d) for d in subject.codec.decode(packets)]))
 
 
-def _whole(decoded: NDArray[np.float32] | PacketError) -> NDArray[np.float32]:
+def whole(decoded: NDArray[np.float32] | PacketError) -> NDArray[np.float32]:
     """Nothing was lost on a wire here: an error is a bug of the coder."""
     if isinstance(decoded, PacketError):
         raise decoded
@@ -197,21 +197,3 @@ def _uploaded(
         tally.add_bytes(data, message_bytes(image=data, size=_size(picture)))
         received.append(np.array(Image.open(io.BytesIO(data)).convert("RGB")))
     return _unsplit(subject, received)
-
-
-def bytes_at_accuracy(
-    curve: Sequence[dict[str, Any]], accuracy: float, key: str = "accuracy"
-) -> float | None:
-    """Fewest bytes at which a codec reaches `accuracy`, linear between measured qualities.
-
-    None if no measured quality reaches it.
-    """
-    rows = sorted(curve, key=lambda row: row["bytes"])
-    for before, after in zip([None, *rows], rows, strict=False):
-        if after[key] < accuracy:
-            continue
-        if before is None or after[key] == before[key]:
-            return float(after["bytes"])
-        share = (accuracy - before[key]) / (after[key] - before[key])
-        return float(before["bytes"] + share * (after["bytes"] - before["bytes"]))
-    return None

@@ -12,7 +12,8 @@ from rich.table import Table
 from narrows.edge.head import HeadKind
 from narrows.errors import ConfigError
 from narrows.images.labelled import Entry, LabelledImages
-from narrows.simulations.evaluation import QUALITIES, bytes_at_accuracy, evaluate
+from narrows.simulations.evaluation import QUALITIES, evaluate
+from narrows.simulations.rate_distortion.statistics import bytes_at
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ def print_evaluation(figures: dict[str, Any]) -> None:
         row = [str(point["id"]), f"{point[key]:.2%}", f"{point['packet_bytes']:,.0f}"]
         row.append(f"{point['wire_bytes']:,.0f}")
         for codec in ("jpeg", "webp"):
-            equal = bytes_at_accuracy(figures[codec], point[key], key)
+            curve = [(row["bytes"], row[key]) for row in figures[codec]]
+            equal = bytes_at(curve, point[key]) if curve else None
             shown = (
                 ("-", "-")
                 if equal is None

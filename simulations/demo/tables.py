@@ -10,7 +10,7 @@ from rich.table import Table
 
 from narrows.simulations.demo.figures import STAGES
 from narrows.simulations.demo.run import Options, run_demo
-from narrows.simulations.evaluation import bytes_at_accuracy
+from narrows.simulations.rate_distortion.statistics import bytes_at
 
 
 def show_demo(
@@ -71,7 +71,7 @@ def _percent(share: float | None) -> str:
 def _equal(result: dict[str, Any], row: dict[str, Any], key: str) -> tuple[str, ...]:
     """How many times our bytes each codec needs for the same accuracy."""
     curves = (result["curves"][codec] for codec in ("jpeg", "webp"))
-    found = (bytes_at_accuracy(curve, row[key], key) for curve in curves)
+    found = (bytes_at([(r["bytes"], r[key]) for r in curve], row[key]) for curve in curves)
     return tuple("never" if b is None else f"{b / row['packet_bytes']:.1f}x" for b in found)
 
 

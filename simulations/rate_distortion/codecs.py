@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from narrows.edge.encoder import PICTURE_OPTIONS
 from narrows.errors import ConfigError
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
@@ -17,11 +18,8 @@ QUALITIES = {
     "webp": (0, 3, 8, 15, 25, 40, 60, 85),
     "avif": (5, 10, 15, 20, 30, 40, 55, 80),
 }
-OPTIONS: dict[str, dict[str, Any]] = {
-    "jpeg": {"optimize": True},  # Huffman tables of its own
-    "webp": {"method": 4},
-    "avif": {"speed": 6, "subsampling": "4:2:0", "max_threads": 1},
-}
+AVIF: dict[str, Any] = {"speed": 6, "subsampling": "4:2:0", "max_threads": 1}
+OPTIONS = PICTURE_OPTIONS | {"avif": AVIF}
 
 
 def check_codec(codec: str) -> None:

@@ -34,8 +34,8 @@ from narrows.simulations.rate_distortion.subjects import (
     Subject,
     UniformSubject,
 )
+from narrows.training.budget import of_epochs, quick
 from narrows.training.export import calibrate, export
-from narrows.training.quick import quick
 from narrows.training.recipe import Recipe, load_recipe
 from narrows.training.run import Request, Started, models, partition, start
 from narrows.training.split import SplitModel
@@ -56,6 +56,7 @@ class Benchmark:
     teacher: str | None
     teacher_weights: Path | None
     quick: bool
+    epochs: int | None  # of every method; None: each recipe's own, and ours as the bundle is
     limit: int | None  # photographs measured
     seed: int
 
@@ -141,7 +142,8 @@ class _Bench:
 
     def _recipe(self, method: str) -> Recipe:
         recipe = load_recipe(method)
-        return quick(recipe) if self.asked.quick else recipe
+        recipe = quick(recipe) if self.asked.quick else recipe
+        return of_epochs(recipe, self.asked.epochs) if self.asked.epochs else recipe
 
     def _request(self, recipe: Recipe) -> Request:
         asked = self.asked
@@ -161,8 +163,9 @@ class _Bench:
             return [LearnedCodecSubject(method, self.unsplit)]
         if method == DEVICE_ONLY:
             return [DeviceOnly(self.unsplit, self._folder(method), self.side, self.labels)]
-        if method == OURS and self.asked.teacher is None and not self.asked.quick:
-            return [BundleSubject(self.asked.unsplit)]  # the shipped one is ours, trained in full
+        asked = self.asked
+        if method == OURS and not (asked.teacher or asked.quick or asked.epochs):
+            return [BundleSubject(asked.unsplit)]  # the shipped one is ours, trained in full
         recipe = self._recipe(method)
         started = self._started(recipe)
         return [
@@ -174,9 +177,9 @@ class _Bench:
         folder = self._folder(recipe.name)
         if isinstance(model.bottleneck, HyperBottleneck):
             calibrate(model, started)
-            return HyperSubject(model, folder, recipe.side)
+            return HyperSubject(model.cpu(), folder, recipe.side)
         if isinstance(model.bottleneck, UniformBottleneck):
-            return UniformSubject(model, folder, recipe.side)
+            return UniformSubject(model.cpu(), folder, recipe.side)
         bundle = folder / f"bundle-{number}"
         manifest = export(bundle, recipe.name, model, started, recipe, {"seed": self.asked.seed})
         quantised(bundle, manifest, started.data.pictures, self.asked.data.name)

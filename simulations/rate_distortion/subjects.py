@@ -10,17 +10,18 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from narrows.codec import bitstream
 from narrows.codec.manifest import Manifest
 from narrows.edge.head import HeadRunner, OnnxHead, load_head
-from narrows.errors import PacketError
 from narrows.images.preprocess import pad_to_stride
 from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck, pack, unpack
 from narrows.models.bundle import TailRunner, load_frame_codec, load_tail
 from narrows.models.head import Head, multiply_adds
 from narrows.models.onnx_head import build_onnx_head
+from narrows.simulations.evaluation import whole
 from narrows.simulations.rate_distortion.codecs import QUALITIES, Picture, decode, encode
 from narrows.training.split import SplitModel
 
@@ -84,20 +85,13 @@ class BundleSubject:
 
     def answer(self, received: Sequence[bytes], point: int) -> Probabilities:
         packets = [bitstream.parse(data) for data in received]
-        return self.tail.run(np.stack([_whole(d) for d in self.codec.decode(packets)]))
+        return self.tail.run(np.stack([whole(d) for d in self.codec.decode(packets)]))
 
 
 def _runtime(head: HeadRunner, int8: bool) -> str:
     if isinstance(head, OnnxHead):
         return "ONNX Runtime fp32"
     return "kernels int8" if int8 else "kernels fp32"
-
-
-def _whole(decoded: NDArray[np.float32] | PacketError) -> NDArray[np.float32]:
-    """Nothing was lost on a wire here: an error is a bug of the coder."""
-    if isinstance(decoded, PacketError):
-        raise decoded
-    return decoded
 
 
 class UniformSubject:
@@ -161,7 +155,7 @@ class HyperSubject:
         self.head = OnnxHead(path)
         self.stride = max(8, model.head.stride)
         hyper = [*model.bottleneck.analysis.parameters(), *model.bottleneck.synthesis.parameters()]
-        self.macs = multiply_adds(layers, tensors, side)  # the hyperprior's 100 M not counted
+        self.macs = multiply_adds(layers, tensors, side) + _hyper_macs(model, side)
         self.parameters = sum(t.numel() for t in [*tensors.values(), *hyper])
         self.fingerprint = weights_fingerprint(model)
         self._size = (0, 0)
@@ -179,6 +173,17 @@ class HyperSubject:
         latents = decoded * self.bottleneck.log_inverse.exp()[:, None, None]
         probabilities: Probabilities = self.model.tail(latents).softmax(1).numpy()
         return probabilities
+
+
+def _hyper_macs(model: SplitModel, side: int) -> int:
+    """Of analysis and synthesis, both of which an encoder runs, for a square picture."""
+    bottleneck = model.bottleneck
+    assert isinstance(bottleneck, HyperBottleneck)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        bottleneck.eval()(model.head(torch.zeros(1, 3, side, side)))
+        both = counter.get_total_flops()
+        model.head(torch.zeros(1, 3, side, side))
+    return (2 * both - counter.get_total_flops()) // 2
 
 
 def weights_fingerprint(network: nn.Module) -> str:

@@ -12,13 +12,7 @@ from narrows.edge.encoder import load_feature_encoder
 from narrows.images.labelled import LabelledImages
 from narrows.simulations.demo import figures as fig
 from narrows.simulations.demo.devices import Fleet
-from narrows.simulations.evaluation import bytes_at_accuracy, evaluate
-
-CURVE = [
-    {"bytes": 100, "accuracy": 0.5},
-    {"bytes": 200, "accuracy": 0.7},
-    {"bytes": 400, "accuracy": 0.6},
-]
+from narrows.simulations.evaluation import evaluate
 
 
 @pytest.fixture
@@ -54,14 +48,6 @@ def test_without_known_labels_agreement_stands_alone(tiny_bundle, photographs):
     found = evaluate(tiny_bundle, images, images.entries, qualities=(90,))
     assert found["unsplit_accuracy"] is None
     assert all(p["accuracy"] is None and 0 <= p["agreement"] <= 1 for p in found["points"])
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"), [(0.4, 100), (0.5, 100), (0.6, 150), (0.7, 200), (0.71, None)]
-)
-def test_bytes_at_equal_accuracy_are_interpolated_or_never(target, expected):
-    found = bytes_at_accuracy(CURVE, target)
-    assert found == (pytest.approx(expected) if expected else None)
 
 
 def record(name: str, answer: str, frame_id: int, status: str = "OK") -> dict:

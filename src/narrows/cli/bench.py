@@ -85,6 +85,10 @@ def rd(
     quick: Annotated[
         bool, typer.Option("--quick", help="Minutes on a laptop; shows the path, not the result.")
     ] = False,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train every method, `ours` too, for this long: equal budgets."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Photographs to measure on.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same run.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write every point as a line.")] = None,
@@ -94,7 +98,8 @@ def rd(
     """Accuracy against bytes, arithmetic and device time: bottlenecks beside picture codecs.
 
     Trains every learned method that was not trained before (`ours` is the bundle itself unless a
-    teacher is split), then measures all on photographs kept out, through real packets and files.
+    teacher is split or --epochs given), then measures all on photographs kept out, through real
+    packets and files.
     Ratios are our bytes over theirs at 1 and 3 points below the unsplit network.
     """
     try:
@@ -102,5 +107,7 @@ def rd(
     except ImportError as error:
         raise ConfigError(f"{error}: methods are trained: pip install 'narrows[train]'") from None
     names = check_methods(methods)
-    asked = Benchmark(data, names, run, unsplit, teacher, teacher_weights, quick, limit, seed)
+    asked = Benchmark(
+        data, names, run, unsplit, teacher, teacher_weights, quick, epochs, limit, seed
+    )
     run_rd_bench(asked, json, csv, plot)

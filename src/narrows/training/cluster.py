@@ -52,6 +52,10 @@ def _start_data(request: Request) -> None:
 
 def _worker(plain: dict[str, Any]) -> None:
     request = _request(plain)
+    if torch.cuda.is_available():
+        from ray.train.torch import get_device
+
+        torch.cuda.set_device(get_device())
     started = start(request, lambda line: None)
     for _ in models(started, request, lambda line: None):
         pass

@@ -74,13 +74,13 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
     say(f"{len(data)} photographs of {len(data.labels)} classes; {len(kept_out)} kept out")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = _teacher(request, data)
+    if teacher is not None:
+        teacher.to(device)
     origin = f"{request.data.name} {request.teacher or request.unsplit}"
     cache = request.crops or request.run / "views.safetensors"
     probe = request.teacher is not None
     pool = build_pool(data, recipe.views, teacher, request.seed, cache, origin, probe)
     unsplit, backbone = _unsplit(request, teacher, pool, data, device, Log(request.run, say))
-    if teacher is not None:
-        teacher.to(device)
     return Started(unsplit, backbone, teacher, data, pool, kept_out, kept_out_name)
 
 
@@ -127,7 +127,9 @@ def _unsplit(
 ) -> tuple[Backbone, str]:
     recipe = request.recipe
     if request.unsplit is not None:
-        return _of_bundle(request.unsplit, data, recipe.stride).to(device), _named(request.unsplit)
+        unsplit = _of_bundle(request.unsplit, data, recipe.stride) if request.teacher else teacher
+        assert unsplit is not None
+        return unsplit.to(device), _named(request.unsplit)
     if recipe.backbone == TEACHER:
         if teacher is None or request.teacher is None:
             raise ConfigError(

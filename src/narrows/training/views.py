@@ -129,9 +129,10 @@ def _made(
         ]
         pixels[start : start + len(chosen)] = torch.stack(crops).to(torch.uint8)
         if teacher is not None:
-            seen = last_maps(teacher, torch.stack(crops))
-            features.append(teacher.penultimate(seen))
-            maps.append(F.adaptive_avg_pool2d(seen, GRID).bfloat16())
+            device = teacher.classifier.weight.device
+            seen = last_maps(teacher, torch.stack(crops).to(device))
+            features.append(teacher.penultimate(seen).cpu())
+            maps.append(F.adaptive_avg_pool2d(seen, GRID).bfloat16().cpu())
     made = {"pixels": pixels, "targets": data.targets.repeat(views.count)}
     if teacher is None:
         return made
@@ -139,6 +140,6 @@ def _made(
     if probe:
         fit_probe(teacher, seen, made["targets"])
     with torch.no_grad():
-        logits = teacher.classifier(seen)
-    classifier = {f"classifier.{k}": v for k, v in teacher.classifier.state_dict().items()}
+        logits = teacher.classifier(seen.to(teacher.classifier.weight.device)).cpu()
+    classifier = {f"classifier.{k}": v.cpu() for k, v in teacher.classifier.state_dict().items()}
     return made | classifier | {"logits": logits, "maps": torch.cat(maps).contiguous()}

@@ -58,6 +58,8 @@ def test_bytes_at_an_accuracy_lie_among_the_points(points, accuracy):
 def test_between_points_bytes_are_geometric():
     assert bytes_at(CURVE, 0.75) == pytest.approx((400 * 800) ** 0.5)
     assert bytes_at(CURVE, 0.1) == 400
+    dominated = [*CURVE, (3200.0, 0.85)]  # dearer and worse: as if it were not
+    assert bytes_at(dominated, 0.9) == pytest.approx(1600)
     assert bytes_at(CURVE, 0.91) is None
     assert ratio_at(HALF, CURVE, 0.85) == pytest.approx(0.5)
 

@@ -32,7 +32,8 @@ class UniformBottleneck(nn.Module):
         groups = latent.float().chunk(self.points)
         received = [_rounded(y, bits) for y, bits in zip(groups, self.bits, strict=True)]
         elements = latent[0].numel()
-        return torch.cat(received), torch.tensor([float(b * elements) for b in self.bits])
+        bits = [float(b * elements) for b in self.bits]
+        return torch.cat(received), torch.tensor(bits, device=latent.device)
 
 
 def _rounded(y: Tensor, bits: int) -> Tensor:
