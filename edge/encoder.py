@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from narrows.codec.frame import FrameCodec
-from narrows.codec.frame import load as load_codec
+from narrows.codec.frame import FrameCodec, load_frame_codec
 from narrows.codec.manifest import HEAD_FILES, InputSpec, Manifest
+from narrows.codec.video import VideoEncoder
 from narrows.edge.head import HeadKind, HeadRunner, load_head
 from narrows.edge.payload import Payload
 from narrows.errors import ConfigError
@@ -34,8 +34,10 @@ class Encoder(Protocol):
 class FeatureEncoder:
     """Head, quantiser and entropy coder: a packet of features."""
 
-    def __init__(self, rule: InputSpec, head: HeadRunner, codec: FrameCodec):
+    def __init__(self, rule: InputSpec, head: HeadRunner, codec: FrameCodec, video: bool = False):
+        """`video`: code each picture against the one before, if the codec has tables for it."""
         self._rule, self._head, self._codec = rule, head, codec
+        self._video = VideoEncoder(codec) if video and codec.inter else None
 
     def encode(self, image: Image.Image, point: int) -> Payload:
         """Encode a picture of any size. Raises ShapeError for a point the bundle lacks."""
@@ -45,11 +47,14 @@ class FeatureEncoder:
         prepared = time.monotonic_ns()
         latent = self._head.run(padded)
         computed = time.monotonic_ns()
-        packet = self._codec.encode(latent, point)
+        if self._video is None:
+            packet, key = self._codec.encode(latent, point), None
+        else:
+            packet, key = self._video.encode(latent, point)
         coded = time.monotonic_ns()
         height, width = picture.shape[:2]
         stages = (prepared - started, computed - prepared, coded - computed)
-        return Payload("packet", packet, width, height, started, *stages)
+        return Payload("packet", packet, width, height, started, *stages, key)
 
 
 class ImageEncoder:
@@ -82,17 +87,19 @@ def encode_picture(picture: NDArray[np.uint8], kind: str, quality: int) -> bytes
 
 
 def load_feature_encoder(
-    bundle: Path, manifest: Manifest, head: HeadKind = "auto", threads: int = 1
+    bundle: Path,
+    manifest: Manifest,
+    head: HeadKind = "auto",
+    threads: int = 1,
+    video: bool = False,
 ) -> FeatureEncoder:
     """The encoder of a bundle's device part; `head` and `threads` as in `load_head`.
+
+    video: code each picture against the one before, where the bundle has tables for it.
 
     Raises:
         BundleError: a file is missing, altered, or does not fit.
     """
     manifest.verify_files(bundle, tuple(n for n in HEAD_FILES if n in manifest.files))
-    codec = load_codec(
-        bundle / "tables.safetensors",
-        manifest.digest_prefix,
-        (manifest.latent.max_height, manifest.latent.max_width),
-    )
-    return FeatureEncoder(manifest.input, load_head(bundle, manifest, head, threads), codec)
+    codec = load_frame_codec(bundle, manifest)
+    return FeatureEncoder(manifest.input, load_head(bundle, manifest, head, threads), codec, video)

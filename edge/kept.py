@@ -1,6 +1,7 @@
 """A frame that has no outcome yet: its message, its stamps and its timers."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic_ns
 
@@ -21,10 +22,16 @@ class Kept:
     outcome: asyncio.Future[Outcome]
     expiry: asyncio.TimerHandle
     backoff: Backoff
+    key: Callable[[], bytes] | None = None  # its packet by itself, if it was coded against another
     on_wire: bool = False  # sent on the stream that is open now, and not sent back
     retry: asyncio.TimerHandle | None = None
     sendings: int = 0
     wire: WireBytes = NOTHING_SENT
+
+    def stand_alone(self) -> None:
+        """Where it goes next, the frame before it may not have been."""
+        if self.key is not None:
+            self.frame.packet, self.key = self.key(), None
 
     def stamp_sending(self) -> inference_pb2.Frame:
         """Note that it is sent now; the message carries the time that is left."""

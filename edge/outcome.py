@@ -12,8 +12,9 @@ DEADLINE = "DEADLINE"  # no answer in time
 LINK = "LINK"  # the server was given up
 CLOSED = "CLOSED"  # the session ended first
 NOT_ENCODED = "NOT_ENCODED"  # the device could not turn the picture into a payload
-# Sending again may help: bytes changed on the way, a full queue, a server's bug.
-RETRYABLE = frozenset({"BAD_CHECKSUM", "TRUNCATED", "OVERLOADED", "INTERNAL"})
+NEED_KEY_FRAME = "NEED_KEY_FRAME"
+# Sending again may help: bytes changed on the way, a full queue, a server's bug, a lost reference.
+RETRYABLE = frozenset({"BAD_CHECKSUM", "TRUNCATED", "OVERLOADED", "INTERNAL", NEED_KEY_FRAME})
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What an encoder makes of one picture, on its way to the link."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,3 +17,4 @@ class Payload:
     preprocess_ns: int
     head_ns: int
     code_ns: int
+    key: Callable[[], bytes] | None = None  # the same frame coded by itself, if `data` is not

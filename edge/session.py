@@ -23,6 +23,7 @@ from narrows.edge.outcome import (
     CLOSED,
     DEADLINE,
     LINK,
+    NEED_KEY_FRAME,
     RETRYABLE,
     Outcome,
     labels_of,
@@ -159,6 +160,7 @@ class Session:
             outcome=loop.create_future(),
             expiry=loop.call_later(left_s, self._expire, frame.frame_id),
             backoff=Backoff(self.settings.backoff_initial_s, self.settings.backoff_cap_s),
+            key=payload.key,
         )
         self._kept[frame.frame_id] = kept
         return kept
@@ -194,6 +196,8 @@ class Session:
         self._clock = None  # it may be another machine
         self._outbox = asyncio.Queue()
         for frame_id, kept in self._kept.items():
+            if kept.sendings:
+                kept.stand_alone()
             kept.on_wire = False
             if kept.retry is None:
                 self._outbox.put_nowait(frame_id)
@@ -222,12 +226,19 @@ class Session:
         status = status_name(result.status)
         if kept is None or (status in RETRYABLE and not kept.on_wire):
             self.strays += 1
-        elif status in RETRYABLE and kept.backoff.attempt < self.settings.max_retries:
+        elif status in RETRYABLE and self._may_help(kept, status):
             kept.on_wire = False
-            delay_s = kept.backoff.next_s()
+            kept.stand_alone()
+            delay_s = 0.0 if status == NEED_KEY_FRAME else kept.backoff.next_s()
             kept.retry = asyncio.get_running_loop().call_later(delay_s, self._retry, kept)
         else:
             self._settle(kept, self._outcome(kept, result, status, now))
+
+    def _may_help(self, kept: Kept, status: str) -> bool:
+        """Whether to send again what the server would take from another sending."""
+        if status == NEED_KEY_FRAME:
+            return kept.key is not None
+        return kept.backoff.attempt < self.settings.max_retries
 
     def _outcome(
         self, kept: Kept, result: inference_pb2.Result, status: str, now_ns: int

@@ -59,9 +59,14 @@ def open_source(
         return _folder(path, on_skip)
     if path.is_dir() or _is_tar(path):
         return _labelled(LabelledImages(path), part, on_skip)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(spec):
         return _video(path)
     return iter([_picture(path)])
+
+
+def is_video(spec: str) -> bool:
+    """Whether a source's frames follow each other in time."""
+    return Path(spec).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _is_tar(path: Path) -> bool:

@@ -11,6 +11,7 @@ from narrows.codec import bitstream
 from narrows.codec.bitstream import Packet
 from narrows.errors import PacketError
 from narrows.protos.narrows.v1 import inference_pb2
+from narrows.server.history import CodedFrame, History
 from narrows.server.pictures import open_picture
 from narrows.server.refusal import Refusal
 from narrows.server.registry import Registry, ServedBundle
@@ -25,7 +26,7 @@ class Job:
 
     frame_id: int
     bundle: ServedBundle
-    payload: Packet | Image.Image  # still compressed
+    payload: Packet | CodedFrame | Image.Image  # still compressed; CodedFrame: an inter packet
     group: tuple[Any, ...]
     received_ns: int  # monotonic clock
     deadline_ns: int | None
@@ -36,14 +37,22 @@ class Job:
 
 
 def admit(
-    frame: inference_pb2.Frame, received_ns: int, registry: Registry, settings: ServerSettings
+    frame: inference_pb2.Frame,
+    received_ns: int,
+    registry: Registry,
+    settings: ServerSettings,
+    history: History,
 ) -> Job:
-    """Check a frame against limits, bundles and its deadline. Raises Refusal."""
+    """Check a frame against limits, bundles, its stream's history and its deadline.
+
+    Raises:
+        Refusal: the frame is not served.
+    """
     _check_size(frame, settings)
     bundle, payload, group = (
         _picture(frame, registry, settings)
         if frame.WhichOneof("payload") == "image"
-        else _packet(frame, registry)
+        else _packet(frame, registry, history)
     )
     deadline_ns = received_ns + frame.deadline_ms * 1_000_000 if frame.deadline_ms else None
     answer = asyncio.get_running_loop().create_future()
@@ -62,16 +71,18 @@ def _check_size(frame: inference_pb2.Frame, settings: ServerSettings) -> None:
 
 
 def _packet(
-    frame: inference_pb2.Frame, registry: Registry
-) -> tuple[ServedBundle, Packet, tuple[Any, ...]]:
+    frame: inference_pb2.Frame, registry: Registry, history: History
+) -> tuple[ServedBundle, Packet | CodedFrame, tuple[Any, ...]]:
     try:
         packet = bitstream.parse(frame.packet)
         header = packet.header
         bundle = registry.of_packet(frame.bundle, header.digest_prefix)
         bundle.codec.check(header)
+        coded = history.add(frame.frame_id, bundle.codec, packet)
     except PacketError as error:
         raise Refusal.of(error) from None
-    return bundle, packet, (bundle.manifest.digest, header.point, header.height, header.width)
+    group = (bundle.manifest.digest, header.point, header.height, header.width)
+    return bundle, packet if header.reference is None else coded, group
 
 
 def _picture(

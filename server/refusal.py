@@ -11,6 +11,7 @@ CODES: tuple[tuple[type[errors.NarrowsError], Code], ...] = (
     (errors.ChecksumError, inference_pb2.FrameStatus.BAD_CHECKSUM),
     (errors.UnsupportedVersion, inference_pb2.FrameStatus.UNSUPPORTED_VERSION),
     (errors.ShapeError, inference_pb2.FrameStatus.WRONG_SHAPE),
+    (errors.MissingReference, inference_pb2.FrameStatus.NEED_KEY_FRAME),
     (errors.CorruptPayload, inference_pb2.FrameStatus.MALFORMED),
     (errors.PacketError, inference_pb2.FrameStatus.MALFORMED),
     (errors.SourceError, inference_pb2.FrameStatus.MALFORMED),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from narrows.codec.frame import FrameCodec
+from narrows.codec.frame import FrameCodec, load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
-from narrows.models.bundle import TailRunner, load_frame_codec
+from narrows.models.bundle import TailRunner
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.server.refusal import Refusal
 

@@ -28,6 +28,7 @@ from narrows.protos.narrows.v1 import (
 from narrows.server.admission import admit
 from narrows.server.batching import Batcher
 from narrows.server.bundles import BundleService
+from narrows.server.history import History
 from narrows.server.refusal import Refusal
 from narrows.server.registry import Registry, load_registry
 from narrows.server.settings import ServerSettings
@@ -104,7 +105,7 @@ class Replica(inference_pb2_grpc.InferenceServicer):
         self, request: inference_pb2.Frame, context: grpc.aio.ServicerContext
     ) -> inference_pb2.Result:
         """One frame, one answer; a refusal is a status inside it."""
-        return await self._answer(request, time.monotonic_ns())
+        return await self._answer(request, time.monotonic_ns(), History())
 
     async def Ping(
         self, request: inference_pb2.PingRequest, context: grpc.aio.ServicerContext
@@ -121,10 +122,11 @@ class Replica(inference_pb2_grpc.InferenceServicer):
         room = asyncio.Semaphore(self._settings.max_in_flight)
         writing = asyncio.Lock()
         tasks: set[asyncio.Task] = set()
+        history = History()
 
         async def answer(frame: inference_pb2.Frame, received_ns: int) -> None:
             try:
-                result = await self._answer(frame, received_ns)
+                result = await self._answer(frame, received_ns, history)
                 async with writing:
                     await context.write(result)
             finally:
@@ -160,9 +162,11 @@ class Replica(inference_pb2_grpc.InferenceServicer):
         finally:
             draining.cancel()
 
-    async def _answer(self, frame: inference_pb2.Frame, received_ns: int) -> inference_pb2.Result:
+    async def _answer(
+        self, frame: inference_pb2.Frame, received_ns: int, history: History
+    ) -> inference_pb2.Result:
         try:
-            job = admit(frame, received_ns, self._registry, self._settings)
+            job = admit(frame, received_ns, self._registry, self._settings, history)
             self._batcher.submit(job)
             result = await job.answer
         except Refusal as refusal:

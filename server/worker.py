@@ -1,17 +1,19 @@
 """What happens to a batch: entropy decoding, then the network's second half. Runs in a thread."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from narrows.codec.bitstream import Packet
 from narrows.errors import PacketError
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.server.admission import Job
 from narrows.server.batching import Outcome
+from narrows.server.history import CodedFrame
 from narrows.server.pictures import decode_picture
 from narrows.server.refusal import Refusal
 from narrows.server.registry import ServedBundle
@@ -52,11 +54,9 @@ class TailWorker:
         return [outcome(job, item) for job, item in zip(batch, decoded, strict=True)]
 
     def _decode(self, batch: Sequence[Job]) -> list[Decoded]:
-        if isinstance(batch[0].payload, Packet):
-            packets = [job.payload for job in batch if isinstance(job.payload, Packet)]
-            found = batch[0].bundle.codec.decode(packets, self._threads)
-            return [Refusal.of(f) if isinstance(f, PacketError) else f for f in found]
-        return [_picture(job) for job in batch]
+        packets = [job.payload for job in batch if isinstance(job.payload, Packet)]
+        intra = iter(batch[0].bundle.codec.decode(packets, self._threads))
+        return [_decoded(job, intra) for job in batch]
 
 
 def warm_up(bundle: ServedBundle) -> None:
@@ -65,17 +65,27 @@ def warm_up(bundle: ServedBundle) -> None:
     bundle.tail.run(np.zeros((1, bundle.codec.channels, side, side), np.float32))
 
 
-def _picture(job: Job) -> Decoded:
-    assert not isinstance(job.payload, Packet)
+def _decoded(job: Job, intra: Iterator[NDArray[np.float32] | PacketError]) -> Decoded:
+    """A job's input; `intra`: what the batch's own packets gave, in order."""
     try:
-        return decode_picture(job.payload, job.bundle.manifest.input.stride)
+        match job.payload:
+            case Packet():
+                found = next(intra)
+                return Refusal.of(found) if isinstance(found, PacketError) else found
+            case CodedFrame():
+                frame = job.payload.reference()
+                return job.bundle.codec.dequantise(frame.symbols, frame.point)
+            case picture:
+                return decode_picture(picture, job.bundle.manifest.input.stride)
+    except PacketError as error:
+        return Refusal.of(error)
     except Refusal as refusal:
         return refusal
 
 
 def _infer(job: Job, inputs: NDArray[Any]) -> NDArray[np.float32]:
     tail = job.bundle.tail
-    return tail.run(inputs) if isinstance(job.payload, Packet) else tail.run_unsplit(inputs)
+    return tail.run_unsplit(inputs) if isinstance(job.payload, Image) else tail.run(inputs)
 
 
 def _result(

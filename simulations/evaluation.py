@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from narrows.codec import bitstream
+from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import encode_picture
 from narrows.edge.head import HeadKind, load_head
@@ -22,7 +23,7 @@ from narrows.edge.wire import message_bytes
 from narrows.errors import PacketError, SourceError
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
-from narrows.models.bundle import TailRunner, load_frame_codec, load_tail
+from narrows.models.bundle import TailRunner, load_tail
 
 QUALITIES = (1, 3, 5, 8, 10, 15, 20, 25, 30, 40, 50, 60, 75, 90)
 BATCH = 16  # pictures of one size that go through the networks together

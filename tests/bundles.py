@@ -6,11 +6,18 @@ import numpy as np
 import torch
 
 from narrows.codec.frame import PointCoding
+from narrows.codec.inter import CONTEXTS, tables_of
 from narrows.codec.manifest import Manifest
 from narrows.codec.tables import CodingTables
 from narrows.models.backbones import build_backbone
 from narrows.models.bottlenecks import build_encoder
-from narrows.models.bundle import SplitNetwork, add_int8_head, latent_spec, write_bundle
+from narrows.models.bundle import (
+    SplitNetwork,
+    add_int8_head,
+    add_inter_tables,
+    latent_spec,
+    write_bundle,
+)
 from narrows.models.head import Head
 from narrows.models.quantise import quantise_head
 from narrows.models.tail import build_tail
@@ -59,4 +66,8 @@ def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest
     weights = {name: tensor.numpy() for name, tensor in head.tensors().items()}
     pictures = np.random.default_rng(seed).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
     int8 = quantise_head(head.layers(), weights, pictures)
-    return add_int8_head(path, *int8, {"photographs": len(pictures)})
+    add_int8_head(path, *int8, {"photographs": len(pictures)})
+    still = np.zeros((CHANNELS * CONTEXTS, 33), np.int64)
+    still[:, 16] = 1000  # a scene that hardly changes
+    tables = tables_of(still, CHANNELS)
+    return add_inter_tables(path, [tables] * 3, {"sequences": 0})

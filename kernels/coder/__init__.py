@@ -202,6 +202,11 @@ def quantise(latent: Latent, gain: Latent, median: Latent) -> Symbols:
     return reference.quantise(latent, gain, median)
 
 
+def dequantise(symbols: Symbols, inverse_gain: Latent, median: Latent) -> Latent:
+    """int16 (C, H, W) -> float32 (C, H, W), as `decode_latents` does it."""
+    return reference.dequantise(symbols, inverse_gain, median)
+
+
 def cost_bits(symbols: Symbols, tables: TableArrays) -> float:
     """The tables' ideal code length of int16 (C, H, W), escapes included, in bits.
 
@@ -258,6 +263,7 @@ __all__ = [
     "decode_batch",
     "decode_latents",
     "decode_rows",
+    "dequantise",
     "encode",
     "encode_latent",
     "encode_latents",

@@ -20,7 +20,6 @@ TURN_S = 0.005  # a turn repeats a short call for about this long
 SETTLE_S = 0.005  # thread pools spin for a while after their last work
 
 
-# Instruction sets that kernels are built for, each implying those before it.
 def race(
     calls: Mapping[str, Call], rounds: int = ROUNDS, step: Call = lambda: None
 ) -> dict[str, float]:

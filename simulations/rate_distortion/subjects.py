@@ -13,12 +13,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from narrows.codec import bitstream
+from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.edge.head import HeadRunner, OnnxHead, load_head
 from narrows.images.preprocess import pad_to_stride
 from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck, pack, unpack
-from narrows.models.bundle import TailRunner, load_frame_codec, load_tail
+from narrows.models.bundle import TailRunner, load_tail
 from narrows.models.head import Head, multiply_adds
 from narrows.models.onnx_head import build_onnx_head
 from narrows.simulations.evaluation import whole

@@ -9,7 +9,8 @@
     │   ├── ChecksumError    ... bytes changed on the way
     │   ├── UnsupportedVersion
     │   ├── ShapeError       ... a latent this bundle does not accept
-    │   └── CorruptPayload   ... the entropy decoder found an impossible state
+    │   ├── CorruptPayload   ... the entropy decoder found an impossible state
+    │   └── MissingReference ... coded against a frame that is not here
     ├── SourceError          a photo, folder or video that cannot be read
     └── LinkError            the server cannot be reached, or stopped answering
 
@@ -56,6 +57,10 @@ class ShapeError(PacketError):
 
 class CorruptPayload(PacketError):
     """The entropy decoder reached a state no encoder produces."""
+
+
+class MissingReference(PacketError):
+    """An inter packet whose reference frame this decoder does not have."""
 
 
 class SourceError(NarrowsError):

@@ -6,6 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
+
+from narrows.codec.frame import load_frame_codec
+from narrows.codec.manifest import Manifest
 
 COMMANDS = ["demo", "edge", "serve", "evaluate", "train", "doctor", "bundle", "bench"]
 
@@ -60,6 +64,22 @@ def test_a_bundle_is_inspected_signed_and_verified(tiny_bundle, tmp_path):
     assert json.loads(narrows("bundle", "verify", str(bundle), *key, "--json").stdout)["ok"]
     (bundle / "tables.safetensors").write_bytes(b"altered")
     assert narrows("bundle", "verify", str(bundle)).returncode == 2
+
+
+def test_a_bundle_gets_tables_for_videos(tiny_bundle, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    before = Manifest.load(folder)
+    for number, colour in enumerate(("red", "green", "blue")):
+        photograph = tmp_path / "set" / colour / f"{number}.png"
+        photograph.parent.mkdir(parents=True)
+        Image.effect_noise((40, 50), 60).convert("RGB").save(photograph)
+    told = narrows("bundle", "video", str(folder), "--data", str(tmp_path / "set"), "--json")
+    assert json.loads(told.stdout)["sequences"] == 3
+    after = Manifest.load(folder)
+    after.verify_files(folder)
+    assert after.digest != before.digest
+    assert len(load_frame_codec(folder, after).inter) == 3
 
 
 def test_doctor_says_what_works():

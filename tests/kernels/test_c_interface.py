@@ -9,9 +9,9 @@ from native import configured, needs
 from PIL import Image
 
 from narrows.codec import bitstream
+from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import load_feature_encoder
-from narrows.models.bundle import load_frame_codec
 
 pytestmark = [needs("cmake", "g++", "gcc", "nm"), pytest.mark.slow]
 

@@ -11,9 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the server extra")
 
-from narrows.codec.frame import FrameCodec
+from narrows.codec.frame import FrameCodec, load_frame_codec
 from narrows.codec.manifest import Manifest
-from narrows.models.bundle import load_frame_codec
 from narrows.protos.narrows.v1 import inference_pb2_grpc
 from narrows.server.replica import Replica
 from narrows.server.settings import ServerSettings

@@ -49,9 +49,12 @@ def test_two_replicas_answer_behind_one_port(server):
     assert server["executor"] == "ray"
 
 
-def test_a_killed_replica_loses_no_frame_and_answers_none_twice(server, photograph, tiny_bundle):
+@pytest.mark.parametrize("coding", [("--point", "all"), ("--video",)], ids=["points", "video"])
+def test_a_killed_replica_loses_no_frame_and_answers_none_twice(
+    server, photograph, tiny_bundle, coding
+):
     arguments = ["edge", "-", "--server", server["address"], "--bundle", str(tiny_bundle)]
-    with process(*arguments, "--point", "all", "--json") as device:
+    with process(*arguments, *coding, "--json") as device:
         device.stdin.write(f"{photograph}\n" * FRAMES)
         device.stdin.close()
         records, killed = [], None

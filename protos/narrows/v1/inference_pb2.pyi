@@ -56,6 +56,7 @@ class FrameStatus(_message.Message):
         UNSUPPORTED_VERSION: _ClassVar[FrameStatus.Code]
         OVERLOADED: _ClassVar[FrameStatus.Code]
         INTERNAL: _ClassVar[FrameStatus.Code]
+        NEED_KEY_FRAME: _ClassVar[FrameStatus.Code]
     OK: FrameStatus.Code
     UNKNOWN_BUNDLE: FrameStatus.Code
     WRONG_DIGEST: FrameStatus.Code
@@ -68,6 +69,7 @@ class FrameStatus(_message.Message):
     UNSUPPORTED_VERSION: FrameStatus.Code
     OVERLOADED: FrameStatus.Code
     INTERNAL: FrameStatus.Code
+    NEED_KEY_FRAME: FrameStatus.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     code: FrameStatus.Code

@@ -16,7 +16,7 @@ from narrows.edge.head import HeadKind
 from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
-from narrows.edge.source import SourceFrame, open_source
+from narrows.edge.source import SourceFrame, is_video, open_source
 from narrows.errors import ConfigError, LinkError
 
 OnRecord = Callable[[FrameRecord], None]
@@ -40,6 +40,7 @@ class EdgeOptions:
     part: str | None
     head: HeadKind
     head_threads: int
+    video: bool | None
     give_up_s: float
     json: bool
 
@@ -103,7 +104,8 @@ def _points(text: str, manifest: Manifest) -> tuple[int, ...]:
 
 def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
     if options.upload is None:
-        return load_feature_encoder(folder, manifest, options.head, options.head_threads)
+        video = is_video(options.source) if options.video is None else options.video
+        return load_feature_encoder(folder, manifest, options.head, options.head_threads, video)
     kind, _, quality = options.upload.partition(":")
     if not quality.isdigit():
         raise ConfigError(f"--upload {options.upload}: expected jpeg:75 or webp:50, quality 1-100")

@@ -111,3 +111,24 @@ def rd(
         data, names, run, unsplit, teacher, teacher_weights, quick, epochs, limit, seed
     )
     run_rd_bench(asked, json, csv, plot)
+
+
+@bench.command()
+def video(
+    data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
+    bundle: Annotated[Path, typer.Option(help="With tables for videos.")] = Path(
+        "models/zoo/classify"
+    ),
+    limit: Annotated[int, typer.Option(min=1, help="Photographs to make sequences of.")] = 100,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Frames coded against the one before, beside intra coding and, with ffmpeg, H.264 and H.265.
+
+    On cameras that stand and pan over held-out photographs: bytes a frame and accuracy.
+    """
+    try:
+        from narrows.simulations.bench.video import run_video_bench
+    except ImportError as error:
+        raise ConfigError(f"{error}: the tail is run: pip install 'narrows[server]'") from None
+    run_video_bench(bundle, data, limit, json, plot)

@@ -70,3 +70,23 @@ def quantise(
     from narrows.simulations.quantisation import run_quantisation
 
     run_quantisation(path, data, part, photographs, json)
+
+
+@bundle.command()
+def video(
+    path: Folder,
+    data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
+    part: Annotated[
+        str | None, typer.Option(help="Part to count on; `train` where there is one.")
+    ] = None,
+    photographs: Annotated[int, typer.Option(help="How many to make sequences of.")] = 400,
+    json: Json = False,
+) -> None:
+    """Add tables for videos: a frame coded against the one before, a static scene for a fraction.
+
+    Counts them on sequences made of photographs: cameras that stand, pan and zoom, with their
+    noise. The bundle's digest changes, so sign it and fetch it again.
+    """
+    from narrows.simulations.inter_tables import run_inter_tables
+
+    run_inter_tables(path, data, part, photographs, json)

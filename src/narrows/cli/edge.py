@@ -49,6 +49,13 @@ def edge(
     head_threads: Annotated[
         int, typer.Option(help="Threads of ONNX Runtime; our kernels take one.")
     ] = 1,
+    video: Annotated[
+        bool | None,
+        typer.Option(
+            "--video/--no-video",
+            help="Code each frame against the one before; by default where SOURCE is a video.",
+        ),
+    ] = None,
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
@@ -79,6 +86,7 @@ def edge(
             part=part,
             head=head,  # type: ignore[arg-type]
             head_threads=head_threads,
+            video=video,
             give_up_s=give_up_seconds,
             json=json,
         )

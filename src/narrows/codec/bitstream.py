@@ -15,12 +15,14 @@ from narrows.kernels.coder import EncodedPayload, crc32c
 MAGIC = b"NW"
 VERSION = 1
 HEADER_BYTES = 22
+REFERENCE_BYTES = 4  # after the header of an inter packet
 MAX_PAYLOAD_BYTES = (1 << 24) - 1
-MAX_PACKET_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES
+MAX_PACKET_BYTES = HEADER_BYTES + REFERENCE_BYTES + MAX_PAYLOAD_BYTES
 MAX_LANES_LOG2 = 6
+INTER = 0x80  # flag in the lanes byte
 
 _FIELDS = struct.Struct("<2sBB4sHHB3sH")  # all of the header but the checksum
-_CHECKSUM = struct.Struct("<I")
+_CRC = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class PacketHeader:
     width: int
     lanes: int  # a power of two, at most 64
     tail: int  # symbols coded by lane 0 alone
+    reference: int | None = None  # CRC-32C of the symbols it is coded against; None: intra
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,14 @@ class Packet:
 
 
 def serialise(
-    point: int, digest_prefix: bytes, height: int, width: int, coded: EncodedPayload
+    point: int,
+    digest_prefix: bytes,
+    height: int,
+    width: int,
+    coded: EncodedPayload,
+    reference: int | None = None,
 ) -> bytes:
-    """The packet's bytes.
+    """The packet's bytes; `reference`: CRC-32C of the symbols an inter frame is coded against.
 
     Raises:
         ShapeError: a latent over 65,535 on a side, or a payload over 16 MiB.
@@ -54,7 +62,7 @@ def serialise(
     size = len(coded.payload)
     if max(height, width) > 0xFFFF or size > MAX_PAYLOAD_BYTES:
         raise ShapeError(f"a latent of {height} x {width} and {size} bytes does not fit a packet")
-    lanes = coded.lanes.bit_length() - 1
+    lanes = coded.lanes.bit_length() - 1 | (0 if reference is None else INTER)
     fields = _FIELDS.pack(
         MAGIC,
         VERSION,
@@ -66,7 +74,8 @@ def serialise(
         size.to_bytes(3, "little"),
         coded.tail,
     )
-    return fields + _CHECKSUM.pack(crc32c(fields + coded.payload)) + coded.payload
+    body = (b"" if reference is None else _CRC.pack(reference)) + coded.payload
+    return fields + _CRC.pack(crc32c(fields + body)) + body
 
 
 def parse(data: bytes) -> Packet:
@@ -93,17 +102,20 @@ def parse(data: bytes) -> Packet:
         raise UnsupportedVersion(
             f"bitstream version {version}; this decoder reads {VERSION}: update it"
         )
-    expected = HEADER_BYTES + int.from_bytes(size, "little")
+    start = HEADER_BYTES + (REFERENCE_BYTES if lanes & INTER else 0)
+    expected = start + int.from_bytes(size, "little")
     if len(data) < expected:
         raise TruncatedPacket(f"the header announces {expected} bytes, got {len(data)}: resend")
-    payload = data[HEADER_BYTES:expected]
-    (checksum,) = _CHECKSUM.unpack_from(data, _FIELDS.size)
-    if checksum != crc32c(data[: _FIELDS.size] + payload):
+    (checksum,) = _CRC.unpack_from(data, _FIELDS.size)
+    if checksum != crc32c(data[: _FIELDS.size] + data[HEADER_BYTES:expected]):
         raise ChecksumError("CRC-32C differs: bytes changed on the way: resend")
     if len(data) > expected:
         raise PacketError(f"the header announces {expected} bytes, got {len(data)}")
-    if lanes > MAX_LANES_LOG2:
+    if lanes & ~INTER > MAX_LANES_LOG2:
         raise PacketError(
             f"lane field {lanes:#04x}: expected 0 to {MAX_LANES_LOG2}, reserved bits zero"
         )
-    return Packet(PacketHeader(point, prefix, height, width, 1 << lanes, tail), payload)
+    reference = _CRC.unpack_from(data, HEADER_BYTES)[0] if lanes & INTER else None
+    lanes = 1 << (lanes & ~INTER)
+    header = PacketHeader(point, prefix, height, width, lanes, tail, reference)
+    return Packet(header, data[start:expected])

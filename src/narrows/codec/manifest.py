@@ -21,7 +21,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 INT8_HEAD = "head_int8.safetensors"
 INT8_LAYERS = "int8_layers"  # its layer list in `Manifest.head`; a bundle may lack both
-HEAD_FILES = ("head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors")  # the device's part
+INTER_TABLES = "inter_tables.safetensors"  # for videos; a bundle may lack it
+HEAD_FILES = (  # the device's part
+    "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES,
+)  # fmt: skip
 DIGEST_PREFIX_BYTES = 4
 
 

@@ -6,6 +6,7 @@ The device's part is HEAD_FILES of narrows.codec.manifest.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from narrows.codec.frame import FrameCodec, PointCoding
-from narrows.codec.frame import load as load_codec
-from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, MANIFEST, SIGNATURE, Manifest
+from narrows.codec.frame import PointCoding
+from narrows.codec.manifest import (
+    INT8_HEAD,
+    INT8_LAYERS,
+    INTER_TABLES,
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+)
+from narrows.codec.tables import CodingTables
 from narrows.errors import BundleError, ConfigError
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.models.head import Head
@@ -99,6 +107,24 @@ def add_int8_head(
     )
 
 
+def add_inter_tables(
+    bundle: Path, points: Sequence[CodingTables], counted: dict[str, Any]
+) -> Manifest:
+    """Put tables for videos beside the bundle's own; `counted` says on what they were counted."""
+    arrays: dict[str, NDArray] = {}
+    for index, tables in enumerate(points):
+        arrays |= tables.to_arrays(f"p{index}.")
+    save_arrays(arrays, bundle / INTER_TABLES)
+    manifest = Manifest.load(bundle)
+    return _rewrite(
+        bundle,
+        {
+            "files": manifest.as_dict()["files"] | {INTER_TABLES: _entry(bundle / INTER_TABLES)},
+            "provenance": manifest.provenance | {"inter_tables": counted},
+        },
+    )
+
+
 def _rewrite(bundle: Path, update: dict[str, Any]) -> Manifest:
     """Change fields of the manifest; its signature, being over the old one, goes."""
     (bundle / SIGNATURE).unlink(missing_ok=True)
@@ -168,12 +194,6 @@ def load_unsplit_weights(bundle: Path) -> dict[str, Tensor]:
         return _expanded(load_file(bundle / "unsplit.safetensors"))
     except (OSError, ValueError) as error:
         raise BundleError(f"{bundle}: no unsplit network: {error}") from None
-
-
-def load_frame_codec(bundle: Path, manifest: Manifest) -> FrameCodec:
-    """The tables and gains of every operating point. Raises BundleError."""
-    limit = (manifest.latent.max_height, manifest.latent.max_width)
-    return load_codec(bundle / "tables.safetensors", manifest.digest_prefix, limit)
 
 
 def _fused(module: nn.Module) -> nn.Module:

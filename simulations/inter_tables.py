@@ -1,0 +1,57 @@
+"""`narrows bundle video`: tables for videos, counted on sequences made of photographs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from narrows.codec.frame import load_frame_codec
+from narrows.codec.inter import CONTEXTS, Reference, Symbols, count_differences, tables_of
+from narrows.codec.manifest import Manifest
+from narrows.edge.head import load_head
+from narrows.images.labelled import LabelledImages
+from narrows.images.motion import Motion, sequence
+from narrows.images.preprocess import pad_to_stride, resize_and_crop
+from narrows.models.bundle import add_inter_tables
+from narrows.simulations.evaluation_report import evenly
+
+FRAMES = 4  # of a sequence
+FASTEST = 8.0  # pixels a frame
+REACH = 32
+
+
+def run_inter_tables(
+    bundle: Path, data: Path, part: str | None, photographs: int, as_json: bool
+) -> None:
+    """Count on `part`, write the tables, print.
+
+    Raises:
+        NarrowsError: the bundle or the photographs cannot be read.
+    """
+    images, manifest = LabelledImages(data), Manifest.load(bundle)
+    seen = images.of_part(part or ("train" if "train" in images.parts() else None))
+    head, codec = load_head(bundle, manifest), load_frame_codec(bundle, manifest)
+    rng = np.random.default_rng(0)
+    shape = (codec.channels * CONTEXTS, 2 * REACH + 1)
+    counts = np.zeros((len(codec.points), *shape), np.int64)
+    chosen = evenly(seen, photographs)
+    for entry in track(chosen, "sequences", console=Console(stderr=True), transient=True):
+        rule = manifest.input
+        picture = resize_and_crop(images.image(entry.name), rule.short_side, rule.max_aspect)
+        frames = sequence(picture, Motion.drawn(rng, FASTEST), FRAMES, rng)
+        latents = [head.run(pad_to_stride(frame, rule.stride)) for frame in frames]
+        for point in range(len(codec.points)):
+            symbols: list[Symbols] = []
+            for latent in latents:
+                before = Reference(symbols[-1], point) if symbols else None
+                symbols.append(codec.quantise(latent, point, before))
+            counts[point] += count_differences(symbols, REACH)
+    tables = [tables_of(c, codec.channels) for c in counts]
+    counted = {"data": data.name, "sequences": len(chosen), "frames": FRAMES, "fastest": FASTEST}
+    written = add_inter_tables(bundle, tables, counted)
+    if as_json:
+        print(json.dumps(counted | {"digest": written.digest}))
+    else:
+        print(f"{bundle}: tables for videos, of {len(chosen)} sequences; sign it again")
