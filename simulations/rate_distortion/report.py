@@ -14,6 +14,7 @@ from narrows.simulations.rate_distortion.curve import Curve
 from narrows.simulations.rate_distortion.statistics import (
     accuracy_interval,
     bd_rate,
+    common,
     ratio_at,
     ratio_interval,
 )
@@ -48,6 +49,7 @@ def figures(
         sure = {m: ratio_interval(ours, by_name[m], unsplit, drop / 100) for m in others}
         found.setdefault("bytes_ratio_at", {})[f"-{drop}"] = ratios
         found.setdefault("bytes_ratio_ci95_at", {})[f"-{drop}"] = sure
+    found["bytes_ratio_at_common"] = {m: common(points[OURS], points[m]) for m in others}
     found["bd_rate"] = {m: bd_rate(points[m], points[OURS]) for m in others}
     return found
 
@@ -100,7 +102,8 @@ def print_figures(found: Mapping[str, Any]) -> None:
 def _ratios(found: Mapping[str, Any]) -> Table:
     drops = list(found["bytes_ratio_at"])
     heads = [f"{drop} points" for drop in drops]
-    table = Table("method", *heads, "BD-rate", title="our bytes over theirs at equal accuracy")
+    heads += ["the best both reach", "BD-rate"]
+    table = Table("method", *heads, title="our bytes over theirs at equal accuracy")
     for method in found["bd_rate"]:
         cells = []
         for drop in drops:
@@ -108,6 +111,8 @@ def _ratios(found: Mapping[str, Any]) -> Table:
             sure = found["bytes_ratio_ci95_at"][drop][method]
             between = f" ({sure[0]:.2f} to {sure[1]:.2f})" if sure else ""
             cells.append("not reached" if ratio is None else f"{ratio:.2f}{between}")
+        both = found["bytes_ratio_at_common"][method]
+        cells.append(f"{both['ratio']:.2f} at {both['accuracy']:.1%}")
         rate = found["bd_rate"][method]
         table.add_row(method, *cells, "-" if rate is None else f"{rate:+.0f} %")
     return table

@@ -41,6 +41,14 @@ def ratio_at(ours: Points, theirs: Points, accuracy: float) -> float | None:
     return None if a is None or b is None else a / b
 
 
+def common(ours: Points, theirs: Points) -> dict[str, float]:
+    """The highest accuracy that both reach, and our bytes over theirs there."""
+    accuracy = min(max(a for _, a in points) for points in (ours, theirs))
+    ratio = ratio_at(ours, theirs, accuracy)
+    assert ratio is not None
+    return {"accuracy": accuracy, "ratio": ratio}
+
+
 def _draws(pictures: int, seed: int) -> NDArray[np.float64]:
     """(RESAMPLES, pictures): how often each picture is drawn, over their number."""
     rng = np.random.default_rng(seed)

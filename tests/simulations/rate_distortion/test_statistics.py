@@ -125,6 +125,9 @@ def test_the_figures_say_our_bytes_over_theirs(found):
     assert found["unsplit_accuracy"] == pytest.approx(0.88)
     assert found["bytes_ratio_at"]["-1"]["jpeg"] == pytest.approx(0.5, rel=0.05)
     assert found["bytes_ratio_at"]["-3"]["n4"] is None  # it never gets there
+    assert found["bytes_ratio_at_common"]["n4"] == pytest.approx(
+        {"accuracy": 0.6, "ratio": 200 / 300}, rel=0.05
+    )
     assert found["bd_rate"]["jpeg"] == pytest.approx(-50, abs=3)
     row = found["methods"]["ours"][0]
     assert set(row) >= {"accuracy", "bytes", "ci95", "device_ms", "macs"}
