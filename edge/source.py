@@ -15,7 +15,8 @@ from typing import TextIO
 from PIL import Image
 
 from narrows.errors import SourceError
-from narrows.images.labelled import MAX_FILE_BYTES, SUFFIXES, LabelledImages, decode
+from narrows.images.files import MAX_FILE_BYTES, SUFFIXES, decode
+from narrows.images.labelled import LabelledImages
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"}
 

@@ -8,17 +8,12 @@ The class of a photograph is the name of the folder it lies in. A set may have p
 import csv
 import io
 import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
-
 from narrows.errors import SourceError
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
-MAX_FILE_BYTES = 64 << 20  # a photograph, not an archive in disguise
+from narrows.images.files import SUFFIXES, Files
 
 
 @dataclass(frozen=True)
@@ -30,32 +25,18 @@ class Entry:
     part: str
 
 
-class LabelledImages:
+class LabelledImages(Files):
     """An index over a folder or tar; photographs are read when asked for."""
 
     def __init__(self, root: Path):
         """Index `root`. Raises SourceError when it is neither, or holds no photograph."""
-        self.root = Path(root)
-        self._tar: tarfile.TarFile | None = None
-        if self.root.is_dir():
-            names = sorted(
-                p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file()
-            )
-        else:
-            names = self._open_tar()
+        super().__init__(root)
+        names = self.names
         self._splits = self._read_splits(names)
         self._names = self._read_class_names(names)
         self.entries = tuple(self._entry(n) for n in names if _is_class_member(n))
         if not self.entries:
             raise SourceError(f"{root}: expected class folders with photographs, found none")
-
-    def _open_tar(self) -> list[str]:
-        try:
-            self._tar = tarfile.open(self.root)  # noqa: SIM115 (kept open for reading by name)
-        except (OSError, tarfile.TarError) as error:
-            raise SourceError(f"{self.root}: expected a folder or a tar: {error}") from None
-        self._members = {m.name.removeprefix("./"): m for m in self._tar if m.isfile()}
-        return sorted(self._members)
 
     def _read_splits(self, names: list[str]) -> dict[str, str]:
         if "labels.csv" not in names:
@@ -72,23 +53,6 @@ class LabelledImages:
     def _entry(self, name: str) -> Entry:
         parts = PurePosixPath(name).parts
         return Entry(name, parts[-2], self._splits.get(name, parts[0] if len(parts) > 2 else ""))
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one member. Raises SourceError."""
-        try:
-            if self._tar is None:
-                return (self.root / name).read_bytes()
-            member = self._members[name]
-            if member.size > MAX_FILE_BYTES:
-                raise SourceError(f"{name}: {member.size} bytes, at most {MAX_FILE_BYTES}")
-            file = self._tar.extractfile(member)
-            return file.read() if file else b""
-        except (OSError, KeyError, tarfile.TarError) as error:
-            raise SourceError(f"{self.root}: cannot read {name}: {error}") from None
-
-    def image(self, name: str) -> Image.Image:
-        """One decoded photograph. Raises SourceError when the file is not a picture."""
-        return decode(self.read(name), name)
 
     def parts(self) -> set[str]:
         return {entry.part for entry in self.entries}
@@ -121,19 +85,3 @@ def _is_class_member(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") for part in path.parts)
     return path.suffix.lower() in SUFFIXES and len(path.parts) >= 2 and not hidden
-
-
-def decode(data: bytes, name: str) -> Image.Image:
-    """Bytes of a picture file to a loaded picture. Raises SourceError naming it."""
-    try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-        return image
-    except (
-        OSError,
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        ValueError,
-        SyntaxError,
-    ) as error:
-        raise SourceError(f"{name}: not a readable picture: {error}") from None

@@ -7,15 +7,63 @@
    stride. A codec baseline gets the picture before this step.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 
+@dataclass(frozen=True)
+class View:
+    """What of a photograph the network saw: from its pixels back to the photograph's.
+
+    The photograph is the upright one, EXIF orientation applied, as every viewer shows it.
+    """
+
+    photograph: tuple[int, int]  # (width, height), as all pairs here
+    corner: tuple[int, int]  # of the crop, in the photograph: (left, top)
+    crop: tuple[int, int]
+    seen: tuple[int, int]  # the picture made of the crop
+
+    def boxes(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, 4) x0, y0, x1, y1 in pixels seen -> in the photograph's, within it."""
+        limit = np.array(self.photograph * 2, np.float32)
+        return np.clip(seen * self._scale() + self._corner(), 0, limit)
+
+    def to_seen(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `boxes`, nothing clipped."""
+        return (boxes - self._corner()) / self._scale()
+
+    def mask(self, seen: NDArray[np.uint8], outside: int = 255) -> NDArray[np.uint8]:
+        """uint8 (h, w) labels of all that was seen, at any resolution -> (height, width).
+
+        What was cropped away is `outside`.
+        """
+        scaled = Image.fromarray(seen).resize(self.crop, Image.Resampling.NEAREST)
+        whole = np.full(self.photograph[::-1], outside, np.uint8)
+        (left, top), (width, height) = self.corner, self.crop
+        whole[top : top + height, left : left + width] = np.asarray(scaled)
+        return whole
+
+    def _scale(self) -> NDArray[np.float32]:
+        return np.array([c / s for c, s in zip(self.crop, self.seen, strict=True)] * 2, np.float32)
+
+    def _corner(self) -> NDArray[np.float32]:
+        return np.array(self.corner * 2, np.float32)
+
+
 def resize_and_crop(image: Image.Image, short_side: int, max_aspect: float) -> NDArray[np.uint8]:
     """Any picture -> uint8 (height, width, 3) with min(height, width) == short_side."""
+    return prepare(image, short_side, max_aspect)[0]
+
+
+def prepare(
+    image: Image.Image, short_side: int, max_aspect: float
+) -> tuple[NDArray[np.uint8], View]:
+    """`resize_and_crop`, and the way back to the photograph's own pixels."""
     image = _as_rgb(ImageOps.exif_transpose(image))
-    width, height = image.size
+    whole = width, height = image.size
     scale = short_side / min(width, height)
     longest = int(max_aspect * short_side)
     # Crop in source pixels first: a 1 x 30,000 picture must not be blown up whole.
@@ -29,7 +77,8 @@ def resize_and_crop(image: Image.Image, short_side: int, max_aspect: float) -> N
     )
     if size != image.size:
         image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.array(image)
+    corner = (whole[0] - width) // 2, (whole[1] - height) // 2
+    return np.array(image), View(whole, corner, (width, height), size)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
