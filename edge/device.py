@@ -34,6 +34,7 @@ class DeviceSettings:
     server: str
     bundle: str = ""  # the name the server knows it by; empty: by the packet's digest
     points: tuple[int, ...] = (0,)  # operating points, taken in turn
+    tasks: tuple[str, ...] = ()  # asked of every frame; none: all the bundle has
     fps: float | None = None  # None: as fast as answers come
     folders: tuple[str, ...] = ()  # class folders by label index, to tell right from wrong
     link: LinkSettings = field(default_factory=LinkSettings)
@@ -68,7 +69,7 @@ class _Run:
         timing = outcome.timing
         stages = {k: v / 1e6 for k, v in vars(timing).items()} if timing is not None else {}
         correct = judge(frame, outcome.labels, self.settings.folders)
-        record = FrameRecord(frame.name, frame.label, correct, point, outcome, stages)
+        record = FrameRecord(frame.name, frame.label, correct, point, outcome, stages, frame.image)
         self.tally.add(record)
         self.on_record(record)
 
@@ -95,7 +96,7 @@ def run_device(
 
 async def _drive(run: _Run) -> dict[str, Any]:
     settings, error = run.settings, ""
-    async with Session(settings.server, settings.link, settings.bundle) as session:
+    async with Session(settings.server, settings.link, settings.bundle, settings.tasks) as session:
         run.tally.started()
         with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
             try:
@@ -225,7 +226,7 @@ def _local_record(
     outcome = Outcome(number, OK, labels=(label,), answered_by="local")
     stages = {"preprocess": found.preprocess_ns / 1e6, "network": found.network_ns / 1e6}
     correct = judge(frame, outcome.labels, folders)
-    return FrameRecord(frame.name, frame.label, correct, None, outcome, stages)
+    return FrameRecord(frame.name, frame.label, correct, None, outcome, stages, frame.image)
 
 
 def judge(frame: SourceFrame, labels: Sequence[Label], folders: Sequence[str]) -> bool | None:

@@ -18,7 +18,7 @@ from narrows.codec.video import VideoEncoder
 from narrows.edge.head import HeadKind, HeadRunner, load_head
 from narrows.edge.payload import Payload
 from narrows.errors import ConfigError
-from narrows.images.preprocess import pad_to_stride, resize_and_crop
+from narrows.images.preprocess import pad_to_stride, prepare
 
 PICTURE_OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 4}}
 
@@ -42,7 +42,7 @@ class FeatureEncoder:
     def encode(self, image: Image.Image, point: int) -> Payload:
         """Encode a picture of any size. Raises ShapeError for a point the bundle lacks."""
         started = time.monotonic_ns()
-        picture = resize_and_crop(image, self._rule.short_side, self._rule.max_aspect)
+        picture, view = prepare(image, self._rule.short_side, self._rule.max_aspect)
         padded = pad_to_stride(picture, self._rule.stride)
         prepared = time.monotonic_ns()
         latent = self._head.run(padded)
@@ -54,7 +54,7 @@ class FeatureEncoder:
         coded = time.monotonic_ns()
         height, width = picture.shape[:2]
         stages = (prepared - started, computed - prepared, coded - computed)
-        return Payload("packet", packet, width, height, started, *stages, key)
+        return Payload("packet", packet, width, height, started, *stages, key, view)
 
 
 class ImageEncoder:
@@ -69,14 +69,13 @@ class ImageEncoder:
     def encode(self, image: Image.Image, point: int) -> Payload:
         """Encode a picture of any size; the quality is fixed, `point` changes nothing."""
         started = time.monotonic_ns()
-        picture = resize_and_crop(image, self._rule.short_side, self._rule.max_aspect)
+        picture, view = prepare(image, self._rule.short_side, self._rule.max_aspect)
         prepared = time.monotonic_ns()
         data = encode_picture(picture, self._kind, self._quality)
         coded = time.monotonic_ns()
         height, width = picture.shape[:2]
-        return Payload(
-            "image", data, width, height, started, prepared - started, 0, coded - prepared
-        )
+        stages = (prepared - started, 0, coded - prepared)
+        return Payload("image", data, width, height, started, *stages, view=view)
 
 
 def encode_picture(picture: NDArray[np.uint8], kind: str, quality: int) -> bytes:

@@ -9,6 +9,7 @@ from narrows.edge.link import Backoff
 from narrows.edge.outcome import Outcome
 from narrows.edge.timing import DeviceStamps
 from narrows.edge.wire import NOTHING_SENT, WireBytes, wire_bytes
+from narrows.images.preprocess import View
 from narrows.protos.narrows.v1 import inference_pb2
 
 
@@ -23,6 +24,7 @@ class Kept:
     expiry: asyncio.TimerHandle
     backoff: Backoff
     key: Callable[[], bytes] | None = None  # its packet by itself, if it was coded against another
+    view: View | None = None
     on_wire: bool = False  # sent on the stream that is open now, and not sent back
     retry: asyncio.TimerHandle | None = None
     sendings: int = 0

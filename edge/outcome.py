@@ -1,9 +1,15 @@
 """What became of a frame: exactly one of these for each."""
 
+import io
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from narrows.edge.timing import FrameTiming
 from narrows.edge.wire import NOTHING_SENT, WireBytes
+from narrows.images.preprocess import View
 from narrows.protos.narrows.v1 import inference_pb2
 
 OK = "OK"
@@ -13,6 +19,7 @@ LINK = "LINK"  # the server was given up
 CLOSED = "CLOSED"  # the session ended first
 NOT_ENCODED = "NOT_ENCODED"  # the device could not turn the picture into a payload
 NEED_KEY_FRAME = "NEED_KEY_FRAME"
+SURE = 0.4  # a box's score
 # Sending again may help: bytes changed on the way, a full queue, a server's bug, a lost reference.
 RETRYABLE = frozenset({"BAD_CHECKSUM", "TRUNCATED", "OVERLOADED", "INTERNAL", NEED_KEY_FRAME})
 
@@ -27,6 +34,40 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Box:
+    """One thing the server thinks it saw, and where: in pixels of the photograph, upright."""
+
+    index: int
+    name: str
+    score: float
+    corners: tuple[float, float, float, float]  # x0, y0, x1, y1
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is worth showing a person."""
+        return self.score >= SURE
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A class for every pixel that was seen."""
+
+    seen: NDArray[np.uint8]  # (height, width) of the preprocessed picture
+    names: tuple[str, ...]
+    view: View | None  # the way back to the photograph; None where nobody knows it
+
+    def whole(self) -> NDArray[np.uint8]:
+        """uint8 (height, width) of the photograph, upright; 255 where it was cropped away."""
+        return self.seen if self.view is None else self.view.mask(self.seen)
+
+    def shares(self) -> dict[str, float]:
+        """Which part of the pixels each class has, of those that have any."""
+        counts = np.bincount(self.seen.reshape(-1), minlength=len(self.names))
+        found = {name: int(n) / self.seen.size for name, n in zip(self.names, counts, strict=False)}
+        return {name: share for name, share in found.items() if share}
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A frame's answer, or why there is none."""
 
@@ -34,6 +75,8 @@ class Outcome:
     status: str
     message: str = ""
     labels: tuple[Label, ...] = ()  # best first; empty unless status is OK
+    boxes: tuple[Box, ...] | None = None  # best first; None where nobody looked for any
+    mask: Mask | None = None
     timing: FrameTiming | None = None  # None unless the server answered
     wire: WireBytes = NOTHING_SENT  # of the last sending
     sendings: int = 0
@@ -52,6 +95,32 @@ def status_name(status: inference_pb2.FrameStatus) -> str:
     known = inference_pb2.FrameStatus.Code.values()
     code = status.code
     return inference_pb2.FrameStatus.Code.Name(code) if code in known else f"STATUS_{code}"
+
+
+def boxes_of(result: inference_pb2.Result, view: View | None) -> tuple[Box, ...] | None:
+    """The boxes of an answer, best first, in the photograph's pixels."""
+    if not result.HasField("detections"):
+        return None
+    found = result.detections.boxes
+    seen = np.array([(b.x0, b.y0, b.x1, b.y1) for b in found], np.float32).reshape(-1, 4)
+    corners = (seen if view is None else view.boxes(seen)).tolist()
+    return tuple(
+        Box(b.index, b.name, b.score, (x0, y0, x1, y1))
+        for b, (x0, y0, x1, y1) in zip(found, corners, strict=True)
+    )
+
+
+def mask_of(result: inference_pb2.Result, size: tuple[int, int], view: View | None) -> Mask | None:
+    """The mask of an answer; None for one that is not of `size` (width, height)."""
+    if not result.HasField("segmentation"):
+        return None
+    try:
+        picture = Image.open(io.BytesIO(result.segmentation.png), formats=("PNG",))
+        if picture.size != size or picture.mode != "L":
+            return None
+        return Mask(np.array(picture), tuple(result.segmentation.names), view)
+    except (OSError, ValueError, SyntaxError):  # what Pillow makes of damaged files
+        return None
 
 
 def labels_of(result: inference_pb2.Result) -> tuple[Label, ...]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from narrows.images.preprocess import View
+
 
 @dataclass(frozen=True)
 class Payload:
@@ -18,3 +20,4 @@ class Payload:
     head_ns: int
     code_ns: int
     key: Callable[[], bytes] | None = None  # the same frame coded by itself, if `data` is not
+    view: View | None = None  # what of the photograph was seen

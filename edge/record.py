@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from PIL import Image
 
 from narrows.edge.outcome import Outcome
 from narrows.errors import SourceError
@@ -28,6 +29,7 @@ class FrameRecord:
     point: int | None  # None for a picture upload or a local answer
     outcome: Outcome
     timing_ms: dict[str, float]  # by stage; their sum is the latency
+    image: Image.Image | None = None  # as the source gave it
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of one line of `narrows edge --json`."""
@@ -41,6 +43,8 @@ class FrameRecord:
             "status": outcome.status,
             "message": outcome.message,
             "labels": [asdict(label) for label in outcome.labels],
+            "boxes": None if outcome.boxes is None else [asdict(box) for box in outcome.boxes],
+            "classes": None if outcome.mask is None else outcome.mask.shares(),
             "packet_bytes": outcome.wire.packet_bytes,
             "message_bytes": outcome.wire.message_bytes,
             "framing_bytes": outcome.wire.framing_bytes,

@@ -7,6 +7,7 @@ So recovery sits at the ends, and the server keeps no state for it.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, monotonic_ns
 
@@ -26,7 +27,9 @@ from narrows.edge.outcome import (
     NEED_KEY_FRAME,
     RETRYABLE,
     Outcome,
+    boxes_of,
     labels_of,
+    mask_of,
     status_name,
 )
 from narrows.edge.payload import Payload
@@ -50,13 +53,19 @@ class Session:
     `give_up_s`. Use it from one event loop.
     """
 
-    def __init__(self, address: str, settings: LinkSettings, bundle: str = ""):
-        """Raises ConfigError when `address` is not host:port."""
+    def __init__(
+        self, address: str, settings: LinkSettings, bundle: str = "", tasks: Sequence[str] = ()
+    ):
+        """`tasks`: which to ask of every frame; none: all the bundle has.
+
+        Raises:
+            ConfigError: `address` is not host:port.
+        """
         self.address = check_address(address)
         self.settings = settings
         self.resent = 0  # sendings beyond each frame's first
         self.strays = 0  # answers nobody waited for: duplicates, or too late
-        self._bundle = bundle
+        self._bundle, self._tasks = bundle, tuple(tasks)
         self._next_id = 1
         self._kept: dict[int, Kept] = {}
         self._outbox: asyncio.Queue[int] = asyncio.Queue()
@@ -130,6 +139,7 @@ class Session:
             bundle=self._bundle,
             source_width=payload.width,
             source_height=payload.height,
+            tasks=self._tasks,
             **{payload.kind: payload.data},  # type: ignore[arg-type]
         )
         started_ns = payload.started_ns if started_ns is None else started_ns
@@ -161,6 +171,7 @@ class Session:
             expiry=loop.call_later(left_s, self._expire, frame.frame_id),
             backoff=Backoff(self.settings.backoff_initial_s, self.settings.backoff_cap_s),
             key=payload.key,
+            view=payload.view,
         )
         self._kept[frame.frame_id] = kept
         return kept
@@ -249,6 +260,8 @@ class Session:
             status=status,
             message=result.status.message,
             labels=labels_of(result),
+            boxes=boxes_of(result, kept.view),
+            mask=mask_of(result, (kept.frame.source_width, kept.frame.source_height), kept.view),
             timing=frame_timing(stamps, result.timing, self._clock),
             wire=kept.wire,
             sendings=kept.sendings,

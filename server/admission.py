@@ -28,6 +28,8 @@ class Job:
     bundle: ServedBundle
     payload: Packet | CodedFrame | Image.Image  # still compressed; CodedFrame: an inter packet
     group: tuple[Any, ...]
+    tasks: frozenset[str]
+    size: tuple[int, int]  # (height, width) of the preprocessed picture; zeros where not told
     received_ns: int  # monotonic clock
     deadline_ns: int | None
     answer: "asyncio.Future[inference_pb2.Result]" = field(repr=False)
@@ -54,12 +56,26 @@ def admit(
         if frame.WhichOneof("payload") == "image"
         else _packet(frame, registry, history)
     )
+    tasks = _tasks(frame, bundle)
+    size = (frame.source_height, frame.source_width)
     deadline_ns = received_ns + frame.deadline_ms * 1_000_000 if frame.deadline_ms else None
     answer = asyncio.get_running_loop().create_future()
-    job = Job(frame.frame_id, bundle, payload, group, received_ns, deadline_ns, answer)
+    group = (*group, tasks)
+    job = Job(frame.frame_id, bundle, payload, group, tasks, size, received_ns, deadline_ns, answer)
     if job.expired(time.monotonic_ns()):
         raise Refusal(Status.DEADLINE_EXCEEDED, f"its {frame.deadline_ms} ms had passed on arrival")
     return job
+
+
+def _tasks(frame: inference_pb2.Frame, bundle: ServedBundle) -> frozenset[str]:
+    have = bundle.manifest.labels_of
+    if unknown := set(frame.tasks) - set(have):
+        names = ", ".join(have)
+        raise Refusal(
+            Status.UNKNOWN_TASK,
+            f"no task {sorted(unknown)[0]!r}: {bundle.manifest.name} has {names}",
+        )
+    return frozenset(frame.tasks or have)
 
 
 def _check_size(frame: inference_pb2.Frame, settings: ServerSettings) -> None:

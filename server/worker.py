@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from narrows.codec.bitstream import Packet
 from narrows.errors import PacketError
+from narrows.models.tasks.answer import Answer
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.server.admission import Job
 from narrows.server.batching import Outcome
@@ -17,8 +18,7 @@ from narrows.server.history import CodedFrame
 from narrows.server.pictures import decode_picture
 from narrows.server.refusal import Refusal
 from narrows.server.registry import ServedBundle
-
-TOP_LABELS = 5
+from narrows.server.results import result_of
 
 Decoded = NDArray[Any] | Refusal  # a latent, or a picture's pixels
 
@@ -35,8 +35,8 @@ class TailWorker:
         decoded = self._decode(batch)
         inputs = [item for item in decoded if not isinstance(item, Refusal)]
         decoded_at = time.monotonic_ns()
-        answers = list(_infer(batch[0], np.stack(inputs))) if inputs else []
-        probabilities = iter(answers)
+        jobs = [j for j, d in zip(batch, decoded, strict=True) if not isinstance(d, Refusal)]
+        answers = iter(_infer(jobs, np.stack(inputs)) if inputs else [])
         finished = time.monotonic_ns()
 
         def outcome(job: Job, item: Decoded) -> Outcome:
@@ -49,7 +49,7 @@ class TailWorker:
                 tail_ns=finished - decoded_at,
                 batch_size=len(batch),
             )
-            return _result(job, next(probabilities), timing)
+            return result_of(job, next(answers), timing)
 
         return [outcome(job, item) for job, item in zip(batch, decoded, strict=True)]
 
@@ -62,7 +62,8 @@ class TailWorker:
 def warm_up(bundle: ServedBundle) -> None:
     """One run of both networks, so that the first frame does not pay for allocations."""
     side = bundle.manifest.input.short_side // bundle.manifest.input.stride
-    bundle.tail.run(np.zeros((1, bundle.codec.channels, side, side), np.float32))
+    latents = np.zeros((1, bundle.codec.channels, side, side), np.float32)
+    bundle.tail.answers(latents, [(0, 0)], frozenset(bundle.manifest.labels_of))
 
 
 def _decoded(job: Job, intra: Iterator[NDArray[np.float32] | PacketError]) -> Decoded:
@@ -83,19 +84,16 @@ def _decoded(job: Job, intra: Iterator[NDArray[np.float32] | PacketError]) -> De
         return refusal
 
 
-def _infer(job: Job, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    tail = job.bundle.tail
-    return tail.run_unsplit(inputs) if isinstance(job.payload, Image) else tail.run(inputs)
+def _infer(jobs: Sequence[Job], inputs: NDArray[Any]) -> list[Answer]:
+    """Answers of jobs of one group."""
+    tail, tasks = jobs[0].bundle.tail, jobs[0].tasks
+    if isinstance(jobs[0].payload, Image):
+        sizes = [(picture.height, picture.width) for picture in _pictures(jobs)]
+        return tail.unsplit_answers(inputs, sizes, tasks)
+    return tail.answers(inputs, [job.size for job in jobs], tasks)
 
 
-def _result(
-    job: Job, probabilities: NDArray[np.float32], timing: inference_pb2.ServerTiming
-) -> inference_pb2.Result:
-    labels = [
-        inference_pb2.Classification.Label(
-            index=int(i), name=job.bundle.manifest.labels[i], probability=float(probabilities[i])
-        )
-        for i in np.argsort(-probabilities)[:TOP_LABELS]
-    ]
-    classification = inference_pb2.Classification(labels=labels)
-    return inference_pb2.Result(frame_id=job.frame_id, classification=classification, timing=timing)
+def _pictures(jobs: Sequence[Job]) -> Iterator[Image]:
+    for job in jobs:
+        assert isinstance(job.payload, Image)
+        yield job.payload

@@ -9,7 +9,6 @@ from narrows.codec.frame import PointCoding
 from narrows.codec.inter import CONTEXTS, tables_of
 from narrows.codec.manifest import Manifest
 from narrows.codec.tables import CodingTables
-from narrows.models.backbones import build_backbone
 from narrows.models.bottlenecks import build_encoder
 from narrows.models.bundle import (
     SplitNetwork,
@@ -20,7 +19,7 @@ from narrows.models.bundle import (
 )
 from narrows.models.head import Head
 from narrows.models.quantise import quantise_head
-from narrows.models.tail import build_tail
+from narrows.models.tail import build_tail, build_unsplit
 
 SIDE, CHANNELS, LABELS = 32, 6, ("cat", "dog", "bird")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,15 +36,27 @@ def point(gain: float, scale: float) -> PointCoding:
     return PointCoding(tables, gain=ones * gain, inverse_gain=ones / gain, median=ones * 0)
 
 
-def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest:
+TASKS = {"detection": ("person", "car"), "segmentation": ("background", "road", "sky")}
+
+
+def write_tiny_scene(path: Path) -> Manifest:
+    """The same with boxes and masks beside the class."""
+    return write_tiny_bundle(path, "tiny-scene", tasks=TASKS)
+
+
+def write_tiny_bundle(
+    path: Path, name: str = "tiny", seed: int = 0, tasks: dict[str, tuple[str, ...]] | None = None
+) -> Manifest:
     """Three operating points, 32-pixel pictures, MobileNetV3-small behind an 8-wide head."""
     torch.manual_seed(seed)
+    tasks = tasks or {}
     config = {
         "backbone": "mobilenet_v3_small",
         "labels": len(LABELS),
         "stride": 8,
         "channels": CHANNELS,
         "decoder": {"kind": "slim"},
+        "tasks": {task: {"labels": len(names), "width": 64} for task, names in tasks.items()},
     }
     encoder = {"kind": "patch", "channels": CHANNELS, "width": 8, "hidden": 8, "blocks": 1}
     head = Head(build_encoder(encoder, (MEAN, STD)))
@@ -53,11 +64,12 @@ def write_tiny_bundle(path: Path, name: str = "tiny", seed: int = 0) -> Manifest
         head,
         [point(8.0, 3.0), point(4.0, 1.5), point(2.0, 0.7)],
         build_tail(config).eval(),
-        build_backbone(config["backbone"], len(LABELS)).eval(),
+        build_unsplit(config).eval(),
     )
     points = [{"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(3)]
     write_bundle(path, network, {
         "name": name, "cut": "features[:4]", "tail": config, "labels": LABELS, "folders": LABELS,
+        "tasks": tasks,
         "input": {"short_side": SIDE, "max_aspect": 2.0, "stride": 8, "mean": MEAN, "std": STD},
         "latent": latent_spec(CHANNELS, 8, SIDE, 2.0),
         "operating_points": points, "unsplit_accuracy": 0.0, "measured_on": "nothing",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from narrows.codec.manifest import OperatingPoint
 from narrows.simulations.demo.devices import LEAD_IN, Fleet
 
 STAGES = ("preprocess", "head", "code", "wait", "send", "queue", "decode", "tail", "reply")
@@ -69,9 +70,11 @@ def equal_quality(curve: Sequence[dict[str, Any]], target: float, key: str) -> i
     return min(reaching) if reaching else max(curve, key=lambda row: row[key])["quality"]
 
 
-def recommended(points: Sequence[dict[str, Any]], unsplit: float, margin: float = 0.03) -> int:
-    """The cheapest point within `margin` of the unsplit network; the most accurate if none is."""
-    near = [p for p in points if p["accuracy"] >= unsplit - margin]
+def recommended(
+    points: Sequence[OperatingPoint], unsplit: Mapping[str, float], margin: float = 0.03
+) -> int:
+    """The cheapest point within `margin` of the unsplit network on every task; else the best."""
+    near = [p for p in points if all(p.scores_of[t] >= s - margin for t, s in unsplit.items())]
     if near:
-        return int(min(near, key=lambda p: p["packet_bytes"])["id"])
-    return int(max(points, key=lambda p: p["accuracy"])["id"])
+        return min(near, key=lambda p: p.packet_bytes).id
+    return max(points, key=lambda p: sum(p.scores_of.values())).id

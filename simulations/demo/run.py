@@ -146,8 +146,7 @@ def _online(
 
 def _recommended(manifest: Manifest) -> int:
     """By the bundle's own measurement: a demonstration's few photographs are too few to choose."""
-    points = manifest.as_dict()["operating_points"]
-    return fig.recommended(points, manifest.unsplit_accuracy)
+    return fig.recommended(manifest.operating_points, manifest.unsplit_scores_of)
 
 
 def _slow_device(

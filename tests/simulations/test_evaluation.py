@@ -7,7 +7,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 
 from PIL import Image
 
-from narrows.codec.manifest import Manifest
+from narrows.codec.manifest import Manifest, OperatingPoint
 from narrows.edge.encoder import load_feature_encoder
 from narrows.images.labelled import LabelledImages
 from narrows.simulations.demo import figures as fig
@@ -73,13 +73,14 @@ def test_figures_count_errors_and_lost_frames():
 
 
 def test_the_recommended_point_is_the_cheapest_near_the_unsplit_network():
+    figures = ((900, 0.90, 0.50), (500, 0.88, 0.49), (200, 0.80, 0.48))
     points = [
-        {"id": 0, "accuracy": 0.90, "packet_bytes": 900},
-        {"id": 1, "accuracy": 0.88, "packet_bytes": 500},
-        {"id": 2, "accuracy": 0.80, "packet_bytes": 200},
+        OperatingPoint(id=i, packet_bytes=b, accuracy=a, scores={"segmentation": m})
+        for i, (b, a, m) in enumerate(figures)
     ]
-    assert fig.recommended(points, 0.9) == 1
-    assert fig.recommended(points, 0.99) == 0
+    assert fig.recommended(points, {"classification": 0.9, "segmentation": 0.51}) == 1
+    assert fig.recommended(points, {"segmentation": 0.51}) == 2
+    assert fig.recommended(points, {"classification": 0.99}) == 0
     curve = [{"quality": q, "accuracy": a} for q, a in ((10, 0.7), (30, 0.9), (50, 0.85))]
     assert fig.equal_quality(curve, 0.8, "accuracy") == 30
     assert fig.equal_quality(curve, 0.95, "accuracy") == 30

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("frame_id", "bundle", "packet", "image", "deadline_ms", "source_width", "source_height")
+    __slots__ = ("frame_id", "bundle", "packet", "image", "deadline_ms", "source_width", "source_height", "tasks")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class Frame(_message.Message):
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_WIDTH_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     frame_id: int
     bundle: str
     packet: bytes
@@ -22,23 +23,28 @@ class Frame(_message.Message):
     deadline_ms: int
     source_width: int
     source_height: int
-    def __init__(self, frame_id: _Optional[int] = ..., bundle: _Optional[str] = ..., packet: _Optional[bytes] = ..., image: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ...) -> None: ...
+    tasks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, frame_id: _Optional[int] = ..., bundle: _Optional[str] = ..., packet: _Optional[bytes] = ..., image: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("frame_id", "status", "classification", "timing", "answered_by", "queue_depth")
+    __slots__ = ("frame_id", "status", "classification", "timing", "answered_by", "queue_depth", "detections", "segmentation")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CLASSIFICATION_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     QUEUE_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    DETECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTATION_FIELD_NUMBER: _ClassVar[int]
     frame_id: int
     status: FrameStatus
     classification: Classification
     timing: ServerTiming
     answered_by: str
     queue_depth: int
-    def __init__(self, frame_id: _Optional[int] = ..., status: _Optional[_Union[FrameStatus, _Mapping]] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., timing: _Optional[_Union[ServerTiming, _Mapping]] = ..., answered_by: _Optional[str] = ..., queue_depth: _Optional[int] = ...) -> None: ...
+    detections: Detections
+    segmentation: Segmentation
+    def __init__(self, frame_id: _Optional[int] = ..., status: _Optional[_Union[FrameStatus, _Mapping]] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., timing: _Optional[_Union[ServerTiming, _Mapping]] = ..., answered_by: _Optional[str] = ..., queue_depth: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ...) -> None: ...
 
 class FrameStatus(_message.Message):
     __slots__ = ("code", "message")
@@ -57,6 +63,7 @@ class FrameStatus(_message.Message):
         OVERLOADED: _ClassVar[FrameStatus.Code]
         INTERNAL: _ClassVar[FrameStatus.Code]
         NEED_KEY_FRAME: _ClassVar[FrameStatus.Code]
+        UNKNOWN_TASK: _ClassVar[FrameStatus.Code]
     OK: FrameStatus.Code
     UNKNOWN_BUNDLE: FrameStatus.Code
     WRONG_DIGEST: FrameStatus.Code
@@ -70,6 +77,7 @@ class FrameStatus(_message.Message):
     OVERLOADED: FrameStatus.Code
     INTERNAL: FrameStatus.Code
     NEED_KEY_FRAME: FrameStatus.Code
+    UNKNOWN_TASK: FrameStatus.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     code: FrameStatus.Code
@@ -90,6 +98,37 @@ class Classification(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     labels: _containers.RepeatedCompositeFieldContainer[Classification.Label]
     def __init__(self, labels: _Optional[_Iterable[_Union[Classification.Label, _Mapping]]] = ...) -> None: ...
+
+class Detections(_message.Message):
+    __slots__ = ("boxes",)
+    class Box(_message.Message):
+        __slots__ = ("x0", "y0", "x1", "y1", "index", "name", "score")
+        X0_FIELD_NUMBER: _ClassVar[int]
+        Y0_FIELD_NUMBER: _ClassVar[int]
+        X1_FIELD_NUMBER: _ClassVar[int]
+        Y1_FIELD_NUMBER: _ClassVar[int]
+        INDEX_FIELD_NUMBER: _ClassVar[int]
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        SCORE_FIELD_NUMBER: _ClassVar[int]
+        x0: float
+        y0: float
+        x1: float
+        y1: float
+        index: int
+        name: str
+        score: float
+        def __init__(self, x0: _Optional[float] = ..., y0: _Optional[float] = ..., x1: _Optional[float] = ..., y1: _Optional[float] = ..., index: _Optional[int] = ..., name: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+    BOXES_FIELD_NUMBER: _ClassVar[int]
+    boxes: _containers.RepeatedCompositeFieldContainer[Detections.Box]
+    def __init__(self, boxes: _Optional[_Iterable[_Union[Detections.Box, _Mapping]]] = ...) -> None: ...
+
+class Segmentation(_message.Message):
+    __slots__ = ("png", "names")
+    PNG_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    png: bytes
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, png: _Optional[bytes] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServerTiming(_message.Message):
     __slots__ = ("received_ns", "sent_ns", "queue_ns", "decode_ns", "tail_ns", "reply_ns", "batch_size")

@@ -1,6 +1,7 @@
 """What `narrows edge` puts together from its options, and how it prints."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class EdgeOptions:
     server: str
     bundle: str
     point: str
+    task: str
     upload: str | None
     local: Path | None
     deadline_ms: int
@@ -42,6 +44,7 @@ class EdgeOptions:
     head_threads: int
     video: bool | None
     give_up_s: float
+    show: int | None
     json: bool
 
 
@@ -52,8 +55,8 @@ def run_edge(options: EdgeOptions) -> None:
         open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
         options.limit,
     )
-    with _printer(options.json) as on_record:
-        summary = _run(options, source, on_record, tally)
+    with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
+        summary = _run(options, source, on_shown, tally)
     _print_summary(summary, options.json)
     if summary["error"]:
         raise LinkError(summary["error"])
@@ -71,6 +74,7 @@ def _run(
         server=options.server,
         bundle=manifest.name,
         points=_points(options.point, manifest),
+        tasks=_tasks(options.task, manifest),
         fps=options.fps,
         folders=manifest.folders,
         link=LinkSettings(
@@ -100,6 +104,16 @@ def _points(text: str, manifest: Manifest) -> tuple[int, ...]:
         names = ", ".join(map(str, have))
         raise ConfigError(f"--point {text}: {manifest.name} has the operating points {names}")
     return points
+
+
+def _tasks(text: str, manifest: Manifest) -> tuple[str, ...]:
+    have = tuple(manifest.labels_of)
+    if text == "all":
+        return have
+    tasks = tuple(part.strip() for part in text.split(","))
+    if not set(tasks) <= set(have):
+        raise ConfigError(f"--task {text}: {manifest.name} has the tasks {', '.join(have)}")
+    return tasks
 
 
 def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
@@ -133,14 +147,37 @@ def _printer(as_json: bool) -> Iterator[OnRecord]:
         yield show
 
 
+@contextmanager
+def _shown(port: int | None, on_record: OnRecord) -> Iterator[OnRecord]:
+    """Also a page where the answers are drawn, if a port is given."""
+    if port is None:
+        yield on_record
+        return
+    from narrows.edge.show import LivePage
+
+    with LivePage(port) as page:
+
+        def show(record: FrameRecord) -> None:
+            on_record(record)
+            page.show(record)
+
+        yield show
+
+
 def _line(record: FrameRecord) -> str:
     outcome = record.outcome
     if not outcome.ok:
         return f"{record.name}: {outcome.status}: {outcome.message}"
-    best = outcome.labels[0]
-    latency_ms = sum(record.timing_ms.values())
-    sent = f", {outcome.wire.packet_bytes:,} bytes" if outcome.sendings else ""
-    return f"{record.name}: {best.name} ({best.probability:.0%}){sent}, {latency_ms:.1f} ms"
+    said = [f"{label.name} ({label.probability:.0%})" for label in outcome.labels[:1]]
+    if outcome.boxes is not None:
+        sure = Counter(box.name for box in outcome.boxes if box.sure)
+        said.append(" ".join(f"{count} x {name}" for name, count in sure.items()) or "no boxes")
+    if outcome.mask is not None:
+        shares = sorted(outcome.mask.shares().items(), key=lambda item: -item[1])
+        said.append(" ".join(f"{share:.0%} {name}" for name, share in shares[:3]))
+    if outcome.sendings:
+        said.append(f"{outcome.wire.packet_bytes:,} bytes")
+    return f"{record.name}: {', '.join(said)}, {sum(record.timing_ms.values()):.1f} ms"
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:

@@ -22,6 +22,10 @@ def edge(
     point: Annotated[
         str, typer.Option(help="Operating point; several (0,2) or `all` are taken in turn.")
     ] = "0",
+    task: Annotated[
+        str,
+        typer.Option(help="What to ask: classification, detection, segmentation, or all there is."),
+    ] = "all",
     upload: Annotated[
         str | None, typer.Option(help="Send pictures instead: jpeg:75 or webp:50.")
     ] = None,
@@ -59,6 +63,12 @@ def edge(
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
+    show: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw answers into the pictures, live at http://127.0.0.1:PORT/.", metavar="PORT"
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="A JSON line per frame, then the summary.")
     ] = False,
@@ -76,6 +86,7 @@ def edge(
             server=server,
             bundle=bundle,
             point=point,
+            task=task,
             upload=upload,
             local=local,
             deadline_ms=deadline_ms,
@@ -88,6 +99,7 @@ def edge(
             head_threads=head_threads,
             video=video,
             give_up_s=give_up_seconds,
+            show=show,
             json=json,
         )
     )

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -62,7 +62,13 @@ class OperatingPoint(_Strict, frozen=True, kw_only=True):
 
     id: Annotated[int, Meta(ge=0, le=255)]
     packet_bytes: Annotated[float, Meta(ge=0)]  # mean over the frames of `Manifest.measured_on`
-    accuracy: Share
+    accuracy: Share | None = None  # of the classification; None where there is none
+    scores: dict[str, Share] = {}  # of the other tasks: mAP, mIoU
+
+    @property
+    def scores_of(self) -> dict[str, float]:
+        """Every task's, the classification's accuracy among them."""
+        return _scores(self.accuracy, self.scores)
 
 
 class Manifest(_Strict, frozen=True, kw_only=True):
@@ -75,10 +81,12 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     head: dict[str, Any]  # the head's layer lists, for runners other than ONNX
     tail: dict[str, Any]  # architecture name and configuration
     operating_points: Annotated[tuple[OperatingPoint, ...], Meta(min_length=1)]
-    unsplit_accuracy: Share
+    unsplit_accuracy: Share | None = None
+    unsplit_scores: dict[str, Share] = {}
     measured_on: str  # which frames the figures above come from
-    labels: Annotated[tuple[str, ...], Meta(min_length=1)]  # what people read, by class index
+    labels: tuple[str, ...] = ()  # of the classification: what people read, by class index
     folders: tuple[str, ...] = ()  # the class folders of the training set, in the same order
+    tasks: dict[Literal["detection", "segmentation"], tuple[str, ...]] = {}  # and their labels
     provenance: dict[str, Any]  # data, seed, commit, recipe
     files: dict[str, FileEntry]
 
@@ -87,9 +95,29 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         """First bytes of the digest, as a packet's header carries them."""
         return bytes.fromhex(self.digest)[:DIGEST_PREFIX_BYTES]
 
+    @property
+    def labels_of(self) -> dict[str, tuple[str, ...]]:
+        """Every task with its labels, by class index."""
+        return ({"classification": self.labels} if self.labels else {}) | self.tasks
+
+    @property
+    def unsplit_scores_of(self) -> dict[str, float]:
+        """Every task's, as `OperatingPoint.scores_of`."""
+        return _scores(self.unsplit_accuracy, self.unsplit_scores)
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, texts and numbers, as in the file."""
+        """Plain dicts, lists, texts and numbers, as in the file.
+
+        Fields that the first bundles had not are left out where empty: their digests stay.
+        """
         fields: dict[str, Any] = msgspec.to_builtins(self)
+        for holder, added in [
+            (fields, ("tasks", "unsplit_scores")),
+            *((point, ("scores",)) for point in fields["operating_points"]),
+        ]:
+            for name in added:
+                if not holder[name]:
+                    del holder[name]
         return fields
 
     def computed_digest(self) -> str:
@@ -151,6 +179,10 @@ class Manifest(_Strict, frozen=True, kw_only=True):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != self.files[name].sha256:
                 raise BundleError(f"{path}: SHA-256 differs from the manifest's: fetch it again")
+
+
+def _scores(accuracy: float | None, others: dict[str, float]) -> dict[str, float]:
+    return ({} if accuracy is None else {"classification": accuracy}) | others
 
 
 def _checked(make: Callable[[], Manifest], origin: str) -> Manifest:

@@ -6,10 +6,10 @@ The device's part is HEAD_FILES of narrows.codec.manifest.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,13 +30,15 @@ from narrows.codec.manifest import (
 )
 from narrows.codec.tables import CodingTables
 from narrows.errors import BundleError, ConfigError
-from narrows.models.backbones import Backbone, build_backbone
+from narrows.models.backbones import Backbone
 from narrows.models.head import Head
 from narrows.models.onnx_head import build_onnx_head
 from narrows.models.quantise import Layers
-from narrows.models.tail import Tail, build_tail
+from narrows.models.tail import CLASSIFICATION, Tail, build_tail, build_unsplit, outputs
+from narrows.models.tasks.answer import Answer, answers_of
 
 PROVISIONAL = "0" * 64
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def load_unsplit_weights(bundle: Path) -> dict[str, Tensor]:
         raise BundleError(f"{bundle}: no unsplit network: {error}") from None
 
 
-def _fused(module: nn.Module) -> nn.Module:
+def _fused(module: M) -> M:
     """Fold every batch norm into the convolution before it: the same function, a tenth faster."""
     for name, child in module.named_children():
         _fused(child)
@@ -231,26 +233,51 @@ class TailRunner:
         config = manifest.tail
         try:
             tail = build_tail(config)
-            unsplit = build_backbone(config["backbone"], config["labels"], config["stride"])
+            unsplit = build_unsplit(config)
         except (ConfigError, KeyError) as error:
             raise BundleError(f"{bundle}: the manifest's tail cannot be built: {error}") from None
         _restore(tail, bundle / "tail.safetensors")
         _restore(unsplit, bundle / "unsplit.safetensors")
         return cls(unsplit, tail)
 
-    @torch.inference_mode()
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Latents (batch, channels, h, w), dequantised -> probabilities (batch, labels)."""
-        assert self._tail is not None
-        x = torch.from_numpy(latents).contiguous(memory_format=torch.channels_last)
-        return self._tail(x).softmax(1).numpy()
+        return self._probabilities(self.answers(latents, [(0, 0)] * len(latents)))
 
-    @torch.inference_mode()
     def run_unsplit(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """RGB pictures uint8 (batch, height, width, 3) -> probabilities (batch, labels)."""
+        return self._probabilities(self.unsplit_answers(images, [(0, 0)] * len(images)))
+
+    @staticmethod
+    def _probabilities(answers: Sequence[Answer]) -> NDArray[np.float32]:
+        return np.stack([a.probabilities for a in answers if a.probabilities is not None])
+
+    @torch.inference_mode()
+    def answers(
+        self,
+        latents: NDArray[np.float32],
+        sizes: Sequence[tuple[int, int]],
+        tasks: Collection[str] = (CLASSIFICATION,),
+    ) -> list[Answer]:
+        """Latents (batch, channels, h, w), dequantised -> the answers of the tasks asked for.
+
+        sizes: (height, width) of the pictures without padding, frame by frame.
+        """
+        assert self._tail is not None
+        x = torch.from_numpy(latents).contiguous(memory_format=torch.channels_last)
+        return answers_of(*outputs(self._tail, self._tail.decoder(x), tasks), sizes)
+
+    @torch.inference_mode()
+    def unsplit_answers(
+        self,
+        images: NDArray[np.uint8],
+        sizes: Sequence[tuple[int, int]],
+        tasks: Collection[str] = (CLASSIFICATION,),
+    ) -> list[Answer]:
+        """RGB pictures uint8 (batch, height, width, 3), padded -> answers, as above."""
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return self.unsplit(x).softmax(1).numpy()
+        return answers_of(*outputs(self.unsplit, self.unsplit.front(x), tasks), sizes)
 
 
 def load_tail(bundle: Path) -> TailRunner:

@@ -16,6 +16,7 @@ class Backbone(nn.Module):
         the stages whose outputs distillation compares
     classify: that -> logits (batch, labels); ends with a linear layer
     rest: body and classify, what a tail keeps
+    tasks: heads beside the classifier on the body's stages, if any
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.front = front
         self.rest = nn.Sequential(body, classify)
+        self.tasks: nn.Module | None = None
         self.cut, self.stride = cut, stride
         self.cut_channels, self.body_channels = channels
         self.mean, self.std = pixels
