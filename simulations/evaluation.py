@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ QUALITIES = (1, 3, 5, 8, 10, 15, 20, 25, 30, 40, 50, 60, 75, 90)
 BATCH = 16  # pictures of one size that go through the networks together
 
 Picture = NDArray[np.uint8]  # (height, width, 3), preprocessed, not padded
+T = TypeVar("T")
+
+
+def evenly(entries: Sequence[T], limit: int | None) -> Sequence[T]:
+    """At most `limit` entries, spread over the whole sequence."""
+    if limit is None or limit >= len(entries):
+        return entries
+    return [entries[i * len(entries) // limit] for i in range(limit)]
 
 
 @dataclass

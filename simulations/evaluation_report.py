@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -11,11 +11,11 @@ from rich.table import Table
 
 from narrows.edge.head import HeadKind
 from narrows.errors import ConfigError
+from narrows.images.annotated import AnnotatedImages, is_annotated
 from narrows.images.labelled import Entry, LabelledImages
-from narrows.simulations.evaluation import QUALITIES, evaluate
+from narrows.simulations.evaluation import QUALITIES, evaluate, evenly
 from narrows.simulations.rate_distortion.statistics import bytes_at
-
-T = TypeVar("T")
+from narrows.simulations.scene_evaluation import measured_scenes, print_scenes
 
 
 def run_evaluation(
@@ -29,6 +29,13 @@ def run_evaluation(
     as_json: bool,
 ) -> None:
     """Measure and print. Raises NarrowsError."""
+    if is_annotated(data):
+        if wire or points != "all":
+            raise ConfigError("a multi-task set is measured at all points, in one process")
+        sets = (AnnotatedImages(data),)
+        found = measured_scenes(bundle, sets, part or "val", limit, head=head)
+        print(json.dumps(found)) if as_json else print_scenes(found)
+        return
     images = LabelledImages(data)
     entries = evenly(images.of_part(part), limit)
     ids = _point_ids(points)
@@ -61,13 +68,6 @@ def measured(
             head,
             advance=lambda frames: progress.advance(task, frames),
         )
-
-
-def evenly(entries: Sequence[T], limit: int | None) -> Sequence[T]:
-    """At most `limit` entries, spread over the whole sequence."""
-    if limit is None or limit >= len(entries):
-        return entries
-    return [entries[i * len(entries) // limit] for i in range(limit)]
 
 
 def _point_ids(text: str) -> list[int] | None:

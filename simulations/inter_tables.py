@@ -15,7 +15,7 @@ from narrows.images.labelled import LabelledImages
 from narrows.images.motion import Motion, sequence
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.models.bundle import add_inter_tables
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evenly
 
 FRAMES = 4  # of a sequence
 FASTEST = 8.0  # pixels a frame

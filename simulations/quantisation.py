@@ -18,7 +18,8 @@ from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.kernels.head import UnknownLayer
 from narrows.models.bundle import add_int8_head, stamp
 from narrows.models.quantise import quantise_head
-from narrows.simulations.evaluation_report import evenly, measured
+from narrows.simulations.evaluation import evenly
+from narrows.simulations.evaluation_report import measured
 
 CALIBRATION = 64  # training photographs, where nobody says another number
 

@@ -4,16 +4,19 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from narrows.images.annotated import AnnotatedImages, is_annotated
 from narrows.images.labelled import LabelledImages
 from narrows.models.bundle import stamp
 from narrows.simulations.evaluation_report import measured, print_evaluation
 from narrows.simulations.quantisation import quantised
+from narrows.simulations.scene_evaluation import measured_scenes, print_scenes
 from narrows.training.cluster import train_on_cluster
 from narrows.training.export import export
 from narrows.training.recipe import load_recipe
@@ -22,7 +25,7 @@ from narrows.training.split import SplitModel
 
 
 def run_training(
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     recipe: str,
     name: str | None,
@@ -31,14 +34,16 @@ def run_training(
     run: Path | None,
     part: str | None,
     workers: int,
+    begin: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
     """Train, export to `out`, measure on photographs kept out of training. Raises NarrowsError."""
     loaded = load_recipe(recipe)
     request = Request(
-        data, loaded, run or Path("runs") / loaded.name, teacher, teacher_weights, seed, part
-    )
+        data[0], loaded, run or Path("runs") / loaded.name, teacher, teacher_weights, seed, part,
+        more=tuple(data[1:]), begin=begin,
+    )  # fmt: skip
     if workers > 1:
         train_on_cluster(request, workers)
     console = Console(stderr=True)
@@ -52,7 +57,10 @@ def run_training(
         target = out if loaded.coding.variable else out / f"rate-{number}"
         found.append(_bundle(target, name or out.name, model, started, request))
     for figures in found:
-        print(json.dumps(figures)) if as_json else print_evaluation(figures)
+        if as_json:
+            print(json.dumps(figures))
+        else:
+            (print_scenes if "metrics" in figures else print_evaluation)(figures)
 
 
 def _bundle(
@@ -63,11 +71,15 @@ def _bundle(
     shutil.rmtree(partial, ignore_errors=True)
     manifest = export(partial, name, model, started, request.recipe, _provenance(request, started))
     quantised(partial, manifest, started.data.pictures, request.data.name)
-    figures = measured(partial, LabelledImages(request.data), started.kept_out)
+    if is_annotated(request.data):
+        sets = [AnnotatedImages(path) for path in (request.data, *request.more)]
+        figures = measured_scenes(partial, sets, "val")
+    else:
+        figures = measured(partial, LabelledImages(request.data), started.kept_out)
     stamp(
         partial,
         figures,
-        f"{request.data.name}, {started.kept_out_name}: {figures['frames']} photographs",
+        f"{_names(request)}, {started.kept_out_name}: {figures['frames']} photographs",
     )
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
@@ -76,15 +88,20 @@ def _bundle(
 
 def _provenance(request: Request, started: Started) -> dict[str, Any]:
     return {
-        "data": f"{request.data.name}, {len(started.data)} photographs",
+        "data": f"{_names(request)}, {len(started.data)} photographs",
         "recipe": request.recipe.model_dump(mode="json"),
         "seed": request.seed,
         "teacher": request.teacher or "none",
+        "begin": request.begin.name if request.begin else "none",
         "commit": _commit(),
         "narrows": importlib.metadata.version("narrows"),
         "torch": importlib.metadata.version("torch"),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
+
+
+def _names(request: Request) -> str:
+    return " + ".join(path.name for path in (request.data, *request.more))
 
 
 def _commit() -> str:

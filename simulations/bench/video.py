@@ -31,7 +31,7 @@ from narrows.images.labelled import LabelledImages
 from narrows.images.motion import Motion, sequence
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.models.bundle import TailRunner, load_tail
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evenly
 from narrows.simulations.rate_distortion.statistics import bytes_at
 
 CAMERAS = {"static": Motion(noise=2.0), "panning": Motion(across=4.0, down=1.0, noise=2.0)}

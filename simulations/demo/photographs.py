@@ -9,7 +9,7 @@ from PIL import Image
 
 from narrows.errors import SourceError
 from narrows.images.labelled import Entry, LabelledImages
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evenly
 
 log = logging.getLogger(__name__)
 

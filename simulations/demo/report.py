@@ -12,7 +12,7 @@ from narrows.images.labelled import Entry, LabelledImages
 from narrows.images.preprocess import resize_and_crop
 from narrows.simulations.demo.figures import STAGES
 from narrows.simulations.demo.tables import judged_by
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evenly
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -18,7 +18,7 @@ from narrows.images.labelled import LabelledImages
 from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck
 from narrows.models.bundle import TailRunner, load_tail
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evenly
 from narrows.simulations.quantisation import quantised
 from narrows.simulations.rate_distortion.codecs import QUALITIES, check_codec
 from narrows.simulations.rate_distortion.curve import Curve

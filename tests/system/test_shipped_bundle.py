@@ -10,8 +10,7 @@ from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import load_feature_encoder
 from narrows.images.labelled import LabelledImages
 from narrows.models.bundle import load_tail
-from narrows.simulations.evaluation import evaluate
-from narrows.simulations.evaluation_report import evenly
+from narrows.simulations.evaluation import evaluate, evenly
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "models" / "zoo" / "classify"

@@ -7,7 +7,10 @@ import typer
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="A folder of class folders, or a tar of one.")],
+    data: Annotated[
+        list[Path],
+        typer.Argument(help="Class folders, or sets annotated for several tasks; folders or tars."),
+    ],
     out: Annotated[Path, typer.Option(help="Where the bundle goes.")],
     recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "classify",
     name: Annotated[str | None, typer.Option(help="The bundle's name; OUT's by default.")] = None,
@@ -21,6 +24,10 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Checkpoints; the same one resumes.")] = None,
     part: Annotated[
         str | None, typer.Option(help="Part to train on; `train` where there is one.")
+    ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option(help="A bundle whose unsplit network a multi-task one begins from."),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes on a Ray cluster; one is this process.")
@@ -37,4 +44,6 @@ def train(
     """
     from narrows.simulations.training_session import run_training
 
-    run_training(data, out, recipe, name, teacher, teacher_weights, run, part, workers, seed, json)
+    run_training(
+        data, out, recipe, name, teacher, teacher_weights, run, part, workers, begin, seed, json
+    )

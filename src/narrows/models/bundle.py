@@ -82,15 +82,21 @@ def write_manifest(bundle: Path, fields: dict[str, Any]) -> Manifest:
 def stamp(bundle: Path, figures: dict[str, Any], measured_on: str) -> Manifest:
     """Write measured figures, as `narrows evaluate --json` gives them, into the manifest."""
     points = [
-        {"id": p["id"], "packet_bytes": round(p["packet_bytes"], 1), "accuracy": p["accuracy"]}
+        {"id": p["id"], "packet_bytes": round(p["packet_bytes"], 1)}
+        | _stamped(p.get("accuracy"), p.get("scores", {}), "accuracy", "scores")
         for p in figures["points"]
     ]
-    update = {
-        "operating_points": points,
-        "unsplit_accuracy": figures["unsplit_accuracy"],
-        "measured_on": measured_on,
-    }
-    return _rewrite(bundle, update)
+    unsplit = (figures.get("unsplit_accuracy"), figures.get("unsplit_scores", {}))
+    update = {"operating_points": points, "measured_on": measured_on}
+    return _rewrite(bundle, update | _stamped(*unsplit, "unsplit_accuracy", "unsplit_scores"))
+
+
+def _stamped(
+    accuracy: float | None, scores: dict[str, float], first: str, others: str
+) -> dict[str, Any]:
+    """Scores by task as the manifest has them: the classification's has a field of its own."""
+    scores = dict(scores)
+    return {first: scores.pop(CLASSIFICATION, accuracy), others: scores}
 
 
 def add_int8_head(

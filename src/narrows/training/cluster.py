@@ -67,14 +67,16 @@ def _plain(request: Request) -> dict[str, Any]:
     for name, value in fields.items():
         if isinstance(value, Path):
             fields[name] = str(value.absolute())
-    return fields | {"recipe": request.recipe.model_dump(mode="json")}
+    more = [str(path.absolute()) for path in request.more]
+    return fields | {"recipe": request.recipe.model_dump(mode="json"), "more": more}
 
 
 def _request(plain: dict[str, Any]) -> Request:
-    paths = ("data", "run", "teacher_weights", "unsplit", "crops")
+    paths = ("data", "run", "teacher_weights", "unsplit", "crops", "begin")
     fields: dict[str, Any] = {
         name: Path(value) if name in paths and value is not None else value
         for name, value in plain.items()
     }
+    fields["more"] = tuple(Path(path) for path in plain["more"])
     fields["recipe"] = Recipe.model_validate(plain["recipe"])
     return Request(**fields)

@@ -1,6 +1,6 @@
 """Photographs in memory, and random crops of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ class Photographs:
     targets: Tensor  # int64 (n,)
     folders: tuple[str, ...]  # class i is the folder folders[i]
     labels: tuple[str, ...]  # what people call it
+    tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)  # labels of other tasks: none
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -75,10 +76,11 @@ def random_crop(
     crop = F.interpolate(
         crop, (side, side), mode="bilinear", antialias=h > side, align_corners=False
     )[0]
-    return _jittered(crop.flip(-1) if rng.random() < 0.5 else crop, rng)
+    return jittered(crop.flip(-1) if rng.random() < 0.5 else crop, rng)
 
 
-def _jittered(pixels: Tensor, rng: np.random.Generator, strength: float = 0.3) -> Tensor:
+def jittered(pixels: Tensor, rng: np.random.Generator, strength: float = 0.3) -> Tensor:
+    """float32 (3, height, width) in 0..255 with other brightness, contrast and saturation."""
     brightness, contrast, saturation = rng.uniform(1 - strength, 1 + strength, 3)
     pixels = pixels * brightness
     mean = pixels.mean()

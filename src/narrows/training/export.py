@@ -58,13 +58,11 @@ def export(
             model.head.channels, model.head.stride, recipe.side, recipe.max_aspect
         ),
         "tail": model.tail_config,
-        "operating_points": [
-            {"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(bottleneck.points)
-        ],
-        "unsplit_accuracy": 0.0,
+        "operating_points": [{"id": i, "packet_bytes": 0.0} for i in range(bottleneck.points)],
         "measured_on": "not yet measured",
         "labels": started.data.labels,
         "folders": started.data.folders,
+        "tasks": started.data.tasks,
         "provenance": provenance,
     }
     return write_bundle(bundle, network, about)

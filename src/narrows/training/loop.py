@@ -19,7 +19,7 @@ from narrows.errors import ConfigError
 from narrows.training import checkpoint
 from narrows.training.log import Log
 from narrows.training.recipe import Phase
-from narrows.training.views import Batch, Pool
+from narrows.training.views import Batch, Crops
 
 Step = Callable[[Batch, float], Tensor]  # a batch, share of the phase done -> loss
 
@@ -28,7 +28,7 @@ def fit(
     model: nn.Module,
     groups: list[dict[str, Any]],
     step_loss: Step,
-    pool: Pool,
+    pool: Crops,
     phase: Phase,
     seed: int,
     state: Path,

@@ -12,7 +12,11 @@ from narrows.training.views import GRID, Batch
 def distilled(logits: Tensor, batch: Batch, loss: Loss) -> Tensor:
     """Weighted cross entropy to the labels and KL to the teacher's softened distribution."""
     logits = logits.float()
-    total = loss.label * F.cross_entropy(logits, batch.targets, label_smoothing=0.05)
+    total = logits.new_zeros(())
+    if (batch.targets >= 0).any():
+        total = total + loss.label * F.cross_entropy(
+            logits, batch.targets, ignore_index=-1, label_smoothing=0.05
+        )
     if batch.logits is not None and loss.teacher:
         t = loss.temperature
         kl = F.kl_div(

@@ -5,15 +5,18 @@ docs/recipes.md explains the keys, training/recipes holds every published method
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
 
 from narrows.errors import ConfigError
 from narrows.models.backbones.backbone import IMAGENET
 from narrows.models.bottlenecks import build_decoder, build_encoder
 from narrows.models.head import Head
+from narrows.models.tasks import TaskHeads
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +42,20 @@ class Loss(_Strict):
     maps: float = 0.0  # relative squared error to the teacher's last feature map (FitNets)
     features: float = 0.0  # relative squared error to the unsplit network's features
     stages: Literal["cut", "all"] = "cut"  # which of them: HND's one, or GHND's four
+    tasks: float = 1.0  # all heads beside the classifier, each by its own weight
     saliency: bool = False  # where the teacher looks counts double (FrankenSplit)
+
+
+class Task(_Strict):
+    """A head beside the classifier; keys that are not its own go to models/tasks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    weight: float = Field(default=1.0, ge=0)  # of its loss
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """What its head is built from, but for the labels."""
+        return dict(self.model_extra or {})
 
 
 class Phase(_Strict):
@@ -118,6 +134,7 @@ class Recipe(_Strict):
     encoder: dict[str, Any]
     coding: Annotated[Rated | Uniform | Hyperprior, Field(discriminator="kind")]
     decoder: dict[str, Any]
+    tasks: dict[Literal["detection", "segmentation"], Task] = {}  # beside classification
     freeze_norms: bool = True  # of the backbone's rest: its statistics are a pretrained network's
     continued: float = Field(default=0.25, gt=0, le=1)  # epochs of a further rate, as a share
     split: tuple[SplitPhase, ...] = Field(min_length=1)
@@ -134,6 +151,7 @@ class Recipe(_Strict):
             build_decoder(self.decoder, channels, 32)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        self._check_tasks()
         for phase in self.split:
             if phase.batch % self.points:
                 raise ValueError(
@@ -142,6 +160,20 @@ class Recipe(_Strict):
         if self.backbone != TEACHER and not self.unsplit:
             raise ValueError(f"backbone {self.backbone!r} needs an [[unsplit]] phase to train it")
         return self
+
+    def heads(self, labels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+        """A bundle's `tasks` entry: every head's configuration, for the data's classes."""
+        return {
+            name: task.head | {"labels": len(labels.get(name, ())) or 2}
+            for name, task in self.tasks.items()
+        }
+
+    def _check_tasks(self) -> None:
+        body = nn.Sequential(*(nn.Identity() for _ in range(4 if self.stride == 4 else 3)))
+        try:
+            TaskHeads(self.heads({}), body, 64, self.stride)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
 
 def load_recipe(name_or_path: str) -> Recipe:

@@ -6,23 +6,26 @@ again after a kill goes on where it stopped.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
+from narrows.images.annotated import AnnotatedImages, is_annotated
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.models.backbones import Backbone, build_backbone
 from narrows.models.bundle import load_unsplit_weights
+from narrows.models.tail import build_unsplit
 from narrows.training.data import Photographs, load_photographs
 from narrows.training.log import Log
 from narrows.training.recipe import TEACHER, Recipe
+from narrows.training.scenes import Scenes, load_scenes
 from narrows.training.split import SplitModel, train_models
 from narrows.training.teacher import load_teacher
 from narrows.training.unsplit import train_unsplit
-from narrows.training.views import Pool, build_pool
+from narrows.training.views import Crops, build_pool
 
 KEEP_EVERY = 10  # photographs kept out of a set without parts
 
@@ -41,6 +44,8 @@ class Request:
     unsplit: Path | None = None  # a bundle whose unsplit network is split, instead of the recipe's
     crops: Path | None = None  # where the crops are kept, if not in `run`
     limit: int | None = None  # train on that many photographs, spread over the set
+    more: tuple[Path, ...] = ()  # annotated sets beside `data`
+    begin: Path | None = None  # a bundle whose unsplit network the recipe's begins from
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Started:
     unsplit: Backbone
     backbone: str  # its architecture
     teacher: Backbone | None
-    data: Photographs
-    pool: Pool
-    kept_out: tuple[Entry, ...]
+    data: Photographs | Scenes
+    pool: Crops
+    kept_out: tuple[Entry, ...]  # of a labelled set; an annotated one has parts
     kept_out_name: str
 
 
@@ -64,6 +69,8 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
         SourceError: the photographs cannot be read.
     """
     _same_run(request)
+    if is_annotated(request.data):
+        return _start_scenes(request, say)
     images = LabelledImages(request.data)
     seen, kept_out, kept_out_name = partition(images, request.part)
     if request.limit:
@@ -82,6 +89,47 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
     pool = build_pool(data, recipe.views, teacher, request.seed, cache, origin, probe)
     unsplit, backbone = _unsplit(request, teacher, pool, data, device, Log(request.run, say))
     return Started(unsplit, backbone, teacher, data, pool, kept_out, kept_out_name)
+
+
+def _start_scenes(request: Request, say: Callable[[str], None]) -> Started:
+    recipe = request.recipe
+    if recipe.backbone == TEACHER or request.teacher or request.unsplit:
+        raise ConfigError(
+            f"{request.data} is annotated for several tasks: its network is trained here, so the "
+            "recipe names a backbone, and neither --teacher nor --unsplit is of use"
+        )
+    sets = [AnnotatedImages(path) for path in (request.data, *request.more)]
+    data = load_scenes(sets, request.part or "train", recipe.side, recipe.max_aspect)
+    if request.limit:
+        data = replace(data, scenes=data.scenes[:: -(-len(data) // request.limit)])
+    found = ", ".join(f"{len(names)} of {kind}" for kind, names in data.labels_of.items())
+    say(f"{len(data)} photographs; classes: {found}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(request.seed)
+    tasks = {kind: head for kind, head in recipe.heads(data.tasks).items() if kind in data.tasks}
+    unsplit = build_unsplit(
+        {"backbone": recipe.backbone, "labels": len(data.labels), "stride": recipe.stride}
+        | {"tasks": tasks}
+    ).to(device)
+    if request.begin is not None:
+        _begin(unsplit, recipe.backbone, request.begin)
+    weights: dict[str, float] = {kind: task.weight for kind, task in recipe.tasks.items()}
+    log = Log(request.run, say)
+    train_unsplit(unsplit, None, data, recipe.unsplit, request.seed, request.run, log, weights)
+    return Started(unsplit, recipe.backbone, None, data, data, (), "part val")
+
+
+def _begin(unsplit: Backbone, backbone: str, bundle: Path) -> None:
+    """Take what fits of a bundle's unsplit network: all but heads for other classes."""
+    manifest = Manifest.load(bundle)
+    if manifest.tail["backbone"] != backbone:
+        raise ConfigError(
+            f"--begin {bundle}: a {manifest.tail['backbone']}: expected the recipe's {backbone}"
+        )
+    manifest.verify_files(bundle, ("unsplit.safetensors",))
+    tensors, own = load_unsplit_weights(bundle), unsplit.state_dict()
+    fitting = {k: t for k, t in tensors.items() if k in own and own[k].shape == t.shape}
+    unsplit.load_state_dict(fitting, strict=False)
 
 
 def models(started: Started, request: Request, say: Callable[[str], None]) -> Iterator[SplitModel]:
@@ -120,7 +168,7 @@ def _teacher(request: Request, data: Photographs) -> Backbone | None:
 def _unsplit(
     request: Request,
     teacher: Backbone | None,
-    pool: Pool,
+    pool: Crops,
     data: Photographs,
     device: torch.device,
     log: Log,
@@ -180,6 +228,8 @@ def _same_run(request: Request) -> None:
         "unsplit": str(request.unsplit) if request.unsplit else None,
         "limit": request.limit,
     }
+    if request.more or request.begin:
+        asked |= {"more": [str(p) for p in request.more], "begin": str(request.begin)}
     if started.exists() and json.loads(started.read_text()) != asked:
         raise ConfigError(
             f"{request.run}: was started with another recipe, seed or teacher: use a new --run"

@@ -19,12 +19,14 @@ from narrows.models.bottlenecks.rate import RatedBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck
 from narrows.models.head import Head
 from narrows.models.tail import build_tail
+from narrows.models.tasks import TaskHeads
 from narrows.training.log import Log
 from narrows.training.loop import Step, decayed_groups, fit
 from narrows.training.losses import Distillation, relative_error, saliency
 from narrows.training.recipe import Phase, Recipe, SplitPhase
+from narrows.training.tasks import task_losses
 from narrows.training.teacher import normalise
-from narrows.training.views import Batch, Pool
+from narrows.training.views import Batch, Crops
 
 
 class SplitModel(nn.Module):
@@ -39,13 +41,18 @@ class SplitModel(nn.Module):
         self.tail_config = {
             "backbone": backbone,
             "labels": unsplit.classifier.out_features,
+            "tasks": unsplit.tasks.config if isinstance(unsplit.tasks, TaskHeads) else {},
             "stride": recipe.stride,
             "channels": self.head.channels,
             "decoder": recipe.decoder,
         }
+        self.task_weights: dict[str, float] = {n: task.weight for n, task in recipe.tasks.items()}
         self.tail = build_tail(self.tail_config)
         self.tail.rest.load_state_dict(unsplit.rest.state_dict())
         self.tail.rest.requires_grad_(True)
+        if self.tail.tasks is not None and unsplit.tasks is not None:
+            self.tail.tasks.load_state_dict(unsplit.tasks.state_dict())
+            self.tail.tasks.requires_grad_(True)
 
     @torch.no_grad()
     def start(self, batch: Batch, unsplit: Backbone) -> None:
@@ -88,7 +95,7 @@ def train_models(
     unsplit: Backbone,
     backbone: str,
     teacher: Backbone | None,
-    pool: Pool,
+    pool: Crops,
     seed: int,
     run: Path,
     log: Log,
@@ -124,7 +131,7 @@ def _train(
     rates: tuple[float, ...],
     unsplit: Backbone,
     teacher: Backbone | None,
-    pool: Pool,
+    pool: Crops,
     seed: int,
     state: Path,
     share: float,
@@ -165,6 +172,9 @@ def _step(
             stages = list(stage_outputs(body, features))
         maps = stages[-1]
         loss = distil(batch, classify(maps.float()), maps, weights)
+        if isinstance(model.tail.tasks, TaskHeads) and weights.tasks:
+            losses = task_losses(model.tail.tasks, stages, batch, model.task_weights)
+            loss = loss + weights.tasks * losses
         if weights.features:
             weight = saliency(batch, teacher) if weights.saliency and teacher else None
             pairs = zip([features, *stages], _wanted(unsplit, batch, weights.stages), strict=False)
@@ -189,7 +199,7 @@ def _parts(model: SplitModel) -> dict[str, nn.Module]:
         "encoder": model.head,
         "prior": model.bottleneck,
         "decoder": model.tail.decoder,
-        "rest": model.tail.rest,
+        "rest": nn.ModuleList([model.tail.rest, *([model.tail.tasks] if model.tail.tasks else [])]),
     }
 
 
@@ -199,7 +209,7 @@ def _freeze(model: SplitModel, phase: Phase, freeze_norms: bool) -> None:
         learns = name in phase.trains  # type: ignore[attr-defined]
         part.requires_grad_(learns).train(learns)
     if freeze_norms:
-        for module in model.tail.rest.modules():
+        for module in _parts(model)["rest"].modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 

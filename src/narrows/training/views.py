@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,13 +34,31 @@ class Batch:
     """Pixels float32 (batch, 3, side, side) in 0..255, and what is wanted of them."""
 
     pixels: Tensor
-    targets: Tensor  # int64 (batch,)
+    targets: Tensor  # int64 (batch,); -1: not known
     logits: Tensor | None  # the teacher's, float32 (batch, labels)
     maps: Tensor | None  # the teacher's last, float32 (batch, c, GRID, GRID)
+    # Per sample {"boxes": float32 (n, 4) in pixels, "labels": int64 (n,)}, or None: not known.
+    boxes: tuple[dict[str, Tensor] | None, ...] = ()
+    masks: Tensor | None = None  # uint8 (batch, side, side), 255 where not known
 
     def to(self, device: torch.device) -> "Batch":
-        tensors = (self.pixels, self.targets, self.logits, self.maps)
-        return Batch(*(t if t is None else t.to(device, non_blocking=True) for t in tensors))  # type: ignore[arg-type]
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        boxes = (b if b is None else {k: moved(t) for k, t in b.items()} for b in self.boxes)
+        others = (self.logits, self.maps, self.masks)
+        logits, maps, masks = (t if t is None else moved(t) for t in others)
+        return Batch(moved(self.pixels), moved(self.targets), logits, maps, tuple(boxes), masks)
+
+
+class Crops(Protocol):
+    """Where batches come from: a pool of crops, or scenes cropped anew in every epoch."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch: int, side: int, seed: int) -> Iterator[Batch]:
+        """One epoch; the same seed gives the same."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class TaskHeads(nn.Module):
             ConfigError: an unknown task or key, or a branch the body does not have.
         """
         super().__init__()
+        self.config = {task: dict(given) for task, given in config.items()}  # as a manifest has it
         widths, strides = _maps_of(body, channels, stride)
         self.heads, self.private, self.branches = nn.ModuleDict(), nn.ModuleDict(), {}
         for task, given in config.items():
