@@ -55,4 +55,6 @@ def test_a_loaded_and_used_head_needs_no_runtime_and_little_memory(tiny_bundle: 
     assert isinstance(modules, list)
     assert not {*BLOCKED, "onnxruntime"} & set(modules)
     assert found["rooms"] == []
-    assert rss < 70e6
+    libraries = in_a_process("import numpy, grpc.aio, PIL.Image, PIL.ImageOps\n")["rss"]
+    assert isinstance(libraries, int)
+    assert rss - libraries < 20e6  # what numpy and gRPC themselves take, machines differ in
