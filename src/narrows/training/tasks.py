@@ -31,10 +31,12 @@ def _detection(heads: TaskHeads, stages: Sequence[Tensor], batch: Batch) -> Tens
     known = [i for i, boxes in enumerate(batch.boxes) if boxes is not None]
     if not known:
         return stages[0].new_zeros(())
-    maps = [m[known].float() for m in heads.maps("detection", stages)]
+    kind = stages[0].device.type
+    with torch.autocast(kind, torch.bfloat16):
+        maps = [m[known].float() for m in heads.maps("detection", stages)]
     targets = [boxes for boxes in batch.boxes if boxes is not None]
     size = (batch.pixels.shape[2], batch.pixels.shape[3])
-    with torch.autocast(maps[0].device.type, enabled=False):  # distances need all their bits
+    with torch.autocast(kind, enabled=False):  # distances need all their bits
         loss: Tensor = heads.heads["detection"](maps, size, targets)
     return loss
 
@@ -44,6 +46,7 @@ def _segmentation(heads: TaskHeads, stages: Sequence[Tensor], batch: Batch) -> T
     wanted = batch.masks.long()
     if (wanted == UNKNOWN).all():
         return stages[0].new_zeros(())
-    logits = heads.heads["segmentation"](heads.maps("segmentation", stages)).float()
-    logits = F.interpolate(logits, wanted.shape[1:], mode="bilinear")
+    with torch.autocast(stages[0].device.type, torch.bfloat16):
+        logits = heads.heads["segmentation"](heads.maps("segmentation", stages))
+    logits = F.interpolate(logits.float(), wanted.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, wanted, ignore_index=UNKNOWN)

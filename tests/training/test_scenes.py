@@ -1,0 +1,150 @@
+"""Annotated photographs: crops keep what they know in step, and a run ends in a bundle."""
+
+import re
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the server extra")
+
+from annotated import LABELS, write_set
+from PIL import Image
+
+from narrows.codec.manifest import Manifest
+from narrows.errors import ConfigError
+from narrows.images.annotated import AnnotatedImages
+from narrows.images.annotations import UNKNOWN
+from narrows.simulations.scene_evaluation import Translation, measured_scenes, print_scenes
+from narrows.simulations.training_session import run_training
+from narrows.training.recipe import RECIPES, Recipe, load_recipe, tomllib
+from narrows.training.run import Request, start
+from narrows.training.scenes import load_scenes, merged_labels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("squares"))
+
+
+def test_boxes_masks_and_pixels_of_a_crop_belong_together(folder):
+    scenes = load_scenes([AnnotatedImages(folder)], "train", 44, 2.0)
+    seen = 0
+    for batch in (b for seed in range(12) for b in scenes.batches(6, 64, seed)):
+        for pixels, boxes, mask in zip(batch.pixels, batch.boxes, batch.masks, strict=True):
+            for (x0, y0, x1, y1), label in zip(boxes["boxes"], boxes["labels"], strict=True):
+                marked = torch.nonzero(mask == label + 1)
+                (top, left), (bottom, right) = marked.amin(0), marked.amax(0) + 1
+                found = torch.tensor([left, top, right, bottom]).float()
+                assert (found - torch.stack([x0, y0, x1, y1])).abs().max() <= 2.5
+                inside = pixels[:, mask == label + 1].mean(1)
+                assert inside.argmax() == label  # its colour
+                seen += 1
+    assert seen > 50
+
+
+def test_a_seed_is_an_epoch_and_each_photograph_comes_once(folder):
+    scenes = load_scenes([AnnotatedImages(folder)], "train", 44, 2.0)
+    once, again, other = (next(scenes.batches(12, 32, seed)) for seed in (1, 1, 2))
+    assert torch.equal(once.pixels, again.pixels)
+    assert not torch.equal(once.pixels, other.pixels)
+    assert sorted(once.targets.tolist()) == [0] * 6 + [1] * 6
+
+
+def test_sets_of_other_classes_become_one(folder, tmp_path):
+    other = write_set(tmp_path / "other", seed=1)
+    text = (other / "classes.json").read_text().replace('"red"', '"blue"')
+    (other / "classes.json").write_text(text)
+    sets = [AnnotatedImages(folder), AnnotatedImages(other)]
+    labels = merged_labels(sets)
+    assert labels["detection"] == ("red", "green", "blue")
+    assert labels["segmentation"] == ("background", "red", "green", "blue")
+    scenes = load_scenes(sets, "val", 44, 2.0)
+    theirs = [s for s in scenes.scenes[4:] if s.label == 2]
+    assert len(theirs) == 2
+    assert all(set(np.unique(s.mask)) == {0, 3} for s in theirs)
+    assert all(s.classes.tolist() == [2] for s in theirs)
+
+
+def tiny_toml() -> str:
+    """The shipped recipe, an epoch a phase on small pictures, at two rates."""
+    text = (RECIPES / "scene.toml").read_text()
+    for key, value in (("epochs", 1), ("batch", 6), ("side", 32)):
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+    text = re.sub(r"^rates = .*$", "rates = [1.0, 4.0]", text, flags=re.MULTILINE)
+    return text.replace('backbone = "small_resnet"', 'backbone = "small_resnet"\nside = 44')
+
+
+def tiny() -> Recipe:
+    return Recipe.model_validate(tomllib.loads(tiny_toml()))
+
+
+def test_a_run_ends_in_a_bundle_with_every_tasks_score(folder, tmp_path, capsys):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(tiny_toml())
+    out = tmp_path / "squares"
+    run_training(
+        [folder], out, str(recipe), None, None, None, tmp_path / "run", None, 1, None, 0, True
+    )
+    manifest = Manifest.load(out)
+    manifest.verify_files(out)
+    assert {k: list(v) for k, v in manifest.labels_of.items()} == LABELS
+    for point in manifest.operating_points:
+        assert set(point.scores_of) == set(LABELS)
+        assert point.packet_bytes > 22
+    assert set(manifest.unsplit_scores_of) == set(LABELS)
+    capsys.readouterr()
+    figures = measured_scenes(out, [AnnotatedImages(folder)], "val", codecs=("jpeg",))
+    assert figures["frames"] == 4
+    assert figures["metrics"] == {
+        "classification": "top-1", "detection": "mAP", "segmentation": "mIoU",
+    }  # fmt: skip
+    sizes = [row["bytes"] for row in figures["jpeg"]]
+    assert sizes == sorted(sizes)
+    print_scenes(figures)
+    assert "segmentation, mIoU" in capsys.readouterr().out
+
+
+def test_a_teacher_is_of_no_use_to_an_annotated_set(folder, tmp_path):
+    request = Request(folder, tiny(), tmp_path / "run", teacher="mobilenet_v2")
+    with pytest.raises(ConfigError, match="neither --teacher nor --unsplit"):
+        start(request, lambda line: None)
+    request = Request(folder, load_recipe("ours"), tmp_path / "other")
+    with pytest.raises(ConfigError, match="recipe names a backbone"):
+        start(request, lambda line: None)
+
+
+def test_classes_meet_by_name_and_strangers_are_nobodys_mistake(folder):
+    images = AnnotatedImages(folder)
+    ours = {"detection": ("car", "Green"), "segmentation": ("background", "road", "red")}
+    translation = Translation(images, ours)
+    assert set(translation.tables) == {"detection", "segmentation"}
+    green = next(a for a in images.of_part("val") if a.label == 1)
+    truth = translation.truth(images, green)
+    assert truth.label is None
+    assert truth.boxes.classes.tolist() == [1]
+    assert truth.boxes.unseen == {0}  # a car would be no mistake here
+    assert set(np.unique(truth.mask)) == {0, UNKNOWN}
+    with pytest.raises(ConfigError, match="none of its classes"):
+        Translation(images, {"detection": ("car",)})
+
+
+def test_a_network_begins_from_a_bundles(folder, tmp_path):
+    shipped = RECIPES.parents[3] / "models" / "zoo" / "classify"
+    if not shipped.exists():
+        pytest.skip("the shipped bundle is not beside this package")
+    request = Request(folder, tiny(), tmp_path / "run", begin=shipped)
+    begun = start(request, lambda line: None).unsplit
+    plain = start(Request(folder, tiny(), tmp_path / "plain"), lambda line: None).unsplit
+    name = "front.0.0.0.weight"
+    from narrows.models.bundle import load_unsplit_weights
+
+    wanted = load_unsplit_weights(shipped)[name]
+    assert (begun.state_dict()[name] - wanted).abs().mean() < 0.1 * wanted.abs().mean()
+    assert (plain.state_dict()[name] - wanted).abs().mean() > 0.3 * wanted.abs().mean()
+
+
+def test_a_scene_of_one_colour_has_no_square(tmp_path):
+    root = write_set(tmp_path / "set")
+    Image.new("RGB", (60, 44)).save(root / "val" / "0.png")
+    scenes = load_scenes([AnnotatedImages(root)], "val", 44, 2.0)
+    assert len(scenes) == 4
