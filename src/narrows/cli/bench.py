@@ -10,6 +10,7 @@ from narrows.errors import ConfigError
 
 bench = typer.Typer(no_args_is_help=True, help="Measure a part beside its peers, in one run.")
 
+DEFAULT_METHODS = "ours,patch_n4,entropic_student,jpeg,webp,avif,device_only"
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
 
 
@@ -64,17 +65,31 @@ def head(
 
 @bench.command()
 def rd(
-    data: Annotated[Path, typer.Option(help="A folder of class folders, or a tar of one.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Class folders or, with --task, an annotated set; again: more."),
+    ],
     methods: Annotated[
-        str,
-        typer.Option(help="Recipes, picture codecs (jpeg, webp, avif, CompressAI's), device_only."),
-    ] = "ours,patch_n4,entropic_student,jpeg,webp,avif,device_only",
+        str | None,
+        typer.Option(
+            help="Recipes, picture codecs (jpeg, webp, avif, CompressAI's), device_only; with "
+            "--task codecs, bundles' folders, and device:FOLDER for a small network on the device.",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="A multi-task bundle: classification, detection, segmentation, or all."),
+    ] = None,
     run: Annotated[
         Path, typer.Option(help="Crops, checkpoints and measurements; the same one resumes.")
     ] = Path("runs/rd"),
     unsplit: Annotated[
-        Path, typer.Option(help="A bundle whose unsplit network every method splits.")
-    ] = Path("models/zoo/classify"),
+        Path | None,
+        typer.Option(
+            help="A bundle whose unsplit network every method splits, or the multi-task one; "
+            "models/zoo/classify or models/zoo/scene.",
+        ),
+    ] = None,
     teacher: Annotated[
         str | None,
         typer.Option(help="Split this pretrained network instead (mobilenet_v2, resnet50, ...)."),
@@ -106,9 +121,19 @@ def rd(
         from narrows.simulations.rate_distortion.run import Benchmark, check_methods, run_rd_bench
     except ImportError as error:
         raise ConfigError(f"{error}: methods are trained: pip install 'narrows[train]'") from None
-    names = check_methods(methods)
+    if task is not None:
+        from narrows.simulations.rate_distortion.scenes import SceneBenchmark, run_scene_bench
+
+        chosen = tuple((methods or "ours,jpeg,webp,avif").split(","))
+        scene = unsplit or Path("models/zoo/scene")
+        run_scene_bench(SceneBenchmark(tuple(data), scene, task, chosen, limit), json, plot)
+        return
+    names = check_methods(methods or DEFAULT_METHODS)
+    if len(data) > 1:
+        raise ConfigError("several sets are measured with --task alone")
+    classify = unsplit or Path("models/zoo/classify")
     asked = Benchmark(
-        data, names, run, unsplit, teacher, teacher_weights, quick, epochs, limit, seed
+        data[0], names, run, classify, teacher, teacher_weights, quick, epochs, limit, seed
     )
     run_rd_bench(asked, json, csv, plot)
 
