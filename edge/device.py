@@ -17,7 +17,7 @@ from typing import Any
 from narrows.edge.encoder import Encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
-from narrows.edge.outcome import NOT_ENCODED, OK, Label, Outcome
+from narrows.edge.outcome import NOT_ENCODED, NOTHING, OK, Label, Outcome
 from narrows.edge.payload import Payload
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.session import Session
@@ -140,6 +140,10 @@ async def _send_all(
         if isinstance(payload, Exception):
             session.give_back()
             run.finish(frame, point, Outcome(0, NOT_ENCODED, str(payload)))
+            continue
+        if payload.kind == "nothing":
+            session.give_back()
+            run.finish(frame, point, Outcome(0, NOTHING, "nothing in it", answered_by="local"))
             continue
         shown = point if payload.kind == "packet" else None
         sent = session.send(payload, payload.started_ns - waited_ns)

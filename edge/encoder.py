@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from narrows.codec.frame import FrameCodec, load_frame_codec
-from narrows.codec.manifest import HEAD_FILES, InputSpec, Manifest
+from narrows.codec.manifest import FILTER, HEAD_FILES, InputSpec, Manifest
 from narrows.codec.video import VideoEncoder
+from narrows.edge.filter import PresenceFilter
 from narrows.edge.head import HeadKind, HeadRunner, load_head
 from narrows.edge.payload import Payload
 from narrows.errors import ConfigError
@@ -34,9 +35,19 @@ class Encoder(Protocol):
 class FeatureEncoder:
     """Head, quantiser and entropy coder: a packet of features."""
 
-    def __init__(self, rule: InputSpec, head: HeadRunner, codec: FrameCodec, video: bool = False):
-        """`video`: code each picture against the one before, if the codec has tables for it."""
-        self._rule, self._head, self._codec = rule, head, codec
+    def __init__(
+        self,
+        rule: InputSpec,
+        head: HeadRunner,
+        codec: FrameCodec,
+        video: bool = False,
+        presence: PresenceFilter | None = None,
+    ):
+        """`video`: code each picture against the one before, if the codec has tables for it.
+
+        `presence`: pictures it does not pass become a payload of nothing.
+        """
+        self._rule, self._head, self._codec, self._presence = rule, head, codec, presence
         self._video = VideoEncoder(codec) if video and codec.inter else None
 
     def encode(self, image: Image.Image, point: int) -> Payload:
@@ -47,12 +58,15 @@ class FeatureEncoder:
         prepared = time.monotonic_ns()
         latent = self._head.run(padded)
         computed = time.monotonic_ns()
+        height, width = picture.shape[:2]
+        if self._presence is not None and not self._presence.passes(latent):
+            spent = (prepared - started, time.monotonic_ns() - prepared, 0)
+            return Payload("nothing", b"", width, height, started, *spent, view=view)
         if self._video is None:
             packet, key = self._codec.encode(latent, point), None
         else:
             packet, key = self._video.encode(latent, point)
         coded = time.monotonic_ns()
-        height, width = picture.shape[:2]
         stages = (prepared - started, computed - prepared, coded - computed)
         return Payload("packet", packet, width, height, started, *stages, key, view)
 
@@ -91,14 +105,23 @@ def load_feature_encoder(
     head: HeadKind = "auto",
     threads: int = 1,
     video: bool = False,
+    presence: bool = False,
 ) -> FeatureEncoder:
     """The encoder of a bundle's device part; `head` and `threads` as in `load_head`.
 
     video: code each picture against the one before, where the bundle has tables for it.
+    presence: send nothing for a picture in which the bundle's filter sees nothing.
 
     Raises:
         BundleError: a file is missing, altered, or does not fit.
+        ConfigError: the bundle has no filter.
     """
     manifest.verify_files(bundle, tuple(n for n in HEAD_FILES if n in manifest.files))
     codec = load_frame_codec(bundle, manifest)
-    return FeatureEncoder(manifest.input, load_head(bundle, manifest, head, threads), codec, video)
+    found = None
+    if presence and FILTER not in manifest.files:
+        raise ConfigError(f"{bundle} has no filter: `narrows bundle filter` makes one")
+    if presence:
+        found = PresenceFilter.load(bundle / FILTER, codec.channels)
+    runner = load_head(bundle, manifest, head, threads)
+    return FeatureEncoder(manifest.input, runner, codec, video, found)

@@ -18,6 +18,7 @@ DEADLINE = "DEADLINE"  # no answer in time
 LINK = "LINK"  # the server was given up
 CLOSED = "CLOSED"  # the session ended first
 NOT_ENCODED = "NOT_ENCODED"  # the device could not turn the picture into a payload
+NOTHING = "NOTHING"  # the device's filter saw nothing worth sending
 NEED_KEY_FRAME = "NEED_KEY_FRAME"
 SURE = 0.4  # a box's score
 # Sending again may help: bytes changed on the way, a full queue, a server's bug, a lost reference.

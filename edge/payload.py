@@ -9,9 +9,9 @@ from narrows.images.preprocess import View
 
 @dataclass(frozen=True)
 class Payload:
-    """What one frame sends, and how long the device took for it, in ns of the monotonic clock."""
+    """What one frame sends, if anything, and the device's time for it, in ns, monotonic."""
 
-    kind: Literal["packet", "image"]
+    kind: Literal["packet", "image", "nothing"]
     data: bytes
     width: int  # of the preprocessed picture, in pixels, before padding
     height: int

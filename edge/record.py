@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from narrows.edge.outcome import Outcome
+from narrows.edge.outcome import NOTHING, OK, Outcome
 from narrows.errors import SourceError
 
 PERCENTILE_FRAMES = 100_000  # percentiles are of the latest: a camera runs for ever
@@ -98,14 +98,16 @@ class Tally:
 
     def summary(self, **connection: Any) -> dict[str, Any]:
         """The summary object; `connection` adds what only a session knows."""
-        answered = self.statuses["OK"]
-        failed = sum(self.statuses.values()) - answered
+        answered = self.statuses[OK]
+        nothing = self.statuses[NOTHING]
+        failed = sum(self.statuses.values()) - answered - nothing
         return {
             "frames": self.captured,
             "answered": answered,
+            "nothing": nothing,
             "failed": failed,
-            "lost": self.captured - answered - failed,
-            "errors": {s: n for s, n in sorted(self.statuses.items()) if s != "OK"},
+            "lost": self.captured - answered - nothing - failed,
+            "errors": {s: n for s, n in sorted(self.statuses.items()) if s not in (OK, NOTHING)},
             "skipped": self.skipped,
             "skips": self.skips,
             "accuracy": self.correct / self.labelled if self.labelled else None,

@@ -43,6 +43,7 @@ class EdgeOptions:
     head: HeadKind
     head_threads: int
     video: bool | None
+    drop_empty: bool
     give_up_s: float
     show: int | None
     json: bool
@@ -119,7 +120,9 @@ def _tasks(text: str, manifest: Manifest) -> tuple[str, ...]:
 def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
     if options.upload is None:
         video = is_video(options.source) if options.video is None else options.video
-        return load_feature_encoder(folder, manifest, options.head, options.head_threads, video)
+        return load_feature_encoder(
+            folder, manifest, options.head, options.head_threads, video, options.drop_empty
+        )
     kind, _, quality = options.upload.partition(":")
     if not quality.isdigit():
         raise ConfigError(f"--upload {options.upload}: expected jpeg:75 or webp:50, quality 1-100")
@@ -194,7 +197,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    counts = ("answered", "failed", "lost", "skipped", "reconnects", "resent")
+    counts = ("answered", "nothing", "failed", "lost", "skipped", "reconnects", "resent")
     yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in counts)
     if summary["errors"]:
         yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())

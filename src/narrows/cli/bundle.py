@@ -90,3 +90,23 @@ def video(
     from narrows.simulations.inter_tables import run_inter_tables
 
     run_inter_tables(path, data, part, photographs, json)
+
+
+@bundle.command()
+def filter(
+    path: Folder,
+    data: Annotated[list[Path], typer.Option(help="A multi-task set with boxes; again: more.")],
+    miss: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Share of frames with something it may lose.")
+    ] = 0.01,
+    limit: Annotated[int | None, typer.Option(min=1, help="Photographs of each part.")] = None,
+    json: Json = False,
+) -> None:
+    """Add a filter for `narrows edge --drop-empty`: frames with nothing in them stay on the device.
+
+    A logistic regression on the head's features, fitted on crops of the training photographs and
+    measured on crops of the others; what it misses goes into the manifest.
+    """
+    from narrows.simulations.presence import run_filter
+
+    run_filter(path, data, miss, limit, json)

@@ -60,6 +60,12 @@ def edge(
             help="Code each frame against the one before; by default where SOURCE is a video.",
         ),
     ] = None,
+    drop_empty: Annotated[
+        bool,
+        typer.Option(
+            "--drop-empty", help="Send nothing where the bundle's filter sees nothing in a frame."
+        ),
+    ] = False,
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
@@ -98,6 +104,7 @@ def edge(
             head=head,  # type: ignore[arg-type]
             head_threads=head_threads,
             video=video,
+            drop_empty=drop_empty,
             give_up_s=give_up_seconds,
             show=show,
             json=json,

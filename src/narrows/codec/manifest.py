@@ -22,8 +22,9 @@ SIGNATURE = "manifest.sig"
 INT8_HEAD = "head_int8.safetensors"
 INT8_LAYERS = "int8_layers"  # its layer list in `Manifest.head`; a bundle may lack both
 INTER_TABLES = "inter_tables.safetensors"  # for videos; a bundle may lack it
+FILTER = "filter.safetensors"  # of frames with nothing in them; a bundle may lack it
 HEAD_FILES = (  # the device's part
-    "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES,
+    "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES, FILTER,
 )  # fmt: skip
 DIGEST_PREFIX_BYTES = 4
 

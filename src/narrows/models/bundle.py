@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from narrows.codec.frame import PointCoding
 from narrows.codec.manifest import (
+    FILTER,
     INT8_HEAD,
     INT8_LAYERS,
     INTER_TABLES,
@@ -130,6 +131,16 @@ def add_inter_tables(
             "files": manifest.as_dict()["files"] | {INTER_TABLES: _entry(bundle / INTER_TABLES)},
             "provenance": manifest.provenance | {"inter_tables": counted},
         },
+    )
+
+
+def add_filter(bundle: Path, arrays: dict[str, NDArray], measured: dict[str, Any]) -> Manifest:
+    """Put a filter for empty frames into the bundle; `measured`: what it misses and drops."""
+    save_arrays(arrays, bundle / FILTER)
+    manifest = Manifest.load(bundle)
+    files = manifest.as_dict()["files"] | {FILTER: _entry(bundle / FILTER)}
+    return _rewrite(
+        bundle, {"files": files, "provenance": manifest.provenance | {"filter": measured}}
     )
 
 
