@@ -80,7 +80,7 @@ def run_demo(options: Options, console: Console) -> dict[str, Any]:
         console.print(f"starting {options.replicas} replicas ({options.executor}) ...")
         with (
             serving(options.bundle, options.executor, options.replicas) as server,
-            _linked(server, options.link) as address,
+            linked(server, options.link) as address,
         ):
             online = _online(scene, offline, reference, address, console)
         result = {
@@ -208,7 +208,7 @@ def _ready_process(command: list[str], what: str) -> Iterator[dict[str, Any]]:
                 process.wait()
 
 
-def _linked(server: str, link: str | None):  # type: ignore[no-untyped-def]
+def linked(server: str, link: str | None):  # type: ignore[no-untyped-def]
     """The address devices use: the server's, or a shaping relay's in front of it."""
     return nullcontext(server) if link is None else _relay(server, link)
 

@@ -7,7 +7,17 @@ import typer
 
 
 def demo(
-    bundle: Annotated[Path, typer.Option(help="The bundle to show.")] = Path("models/zoo/classify"),
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="The bundle to show; models/zoo/classify, or scene with --task."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Label, boxes and masks of a multi-task bundle instead: classification, "
+            "detection, segmentation, or all."
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -32,15 +42,15 @@ def demo(
 
     Writes REPORT/index.html with plots and the photographs with their labels drawn on.
     """
+    shaped = None if link in (None, "none") else link
+    if task is not None:
+        from narrows.simulations.demo.run import Options
+        from narrows.simulations.demo.scene import show_scene
+
+        scene = bundle or Path("models/zoo/scene")
+        show_scene(Options(scene, data, frames, shaped, replicas, executor, report), task, json)
+        return
     from narrows.simulations.demo.tables import show_demo
 
-    show_demo(
-        bundle,
-        data,
-        frames,
-        None if link in (None, "none") else link,
-        executor,
-        replicas,
-        report,
-        json,
-    )
+    classify = bundle or Path("models/zoo/classify")
+    show_demo(classify, data, frames, shaped, executor, replicas, report, json)
