@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "images": set(),
     "codec": {"kernels"},
     "sharing": {"kernels"},
-    "models": {"codec", "kernels"},
+    "models": {"codec", "kernels", "images"},
     "edge": {"codec", "kernels", "protos", "sharing", "images"},
     "server": {"models", "codec", "kernels", "protos", "sharing", "images"},
     "training": {"models", "codec", "kernels", "images"},
