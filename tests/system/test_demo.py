@@ -9,6 +9,10 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("torch", reason="needs the server extra")
+
+from annotated import write_set
+from bundles import write_tiny_bundle
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 POINT_KEYS = {"id", "accuracy", "packet_bytes", "wire_bytes"}
@@ -63,3 +67,18 @@ def test_over_the_wire_the_bytes_and_answers_are_the_same(tiny_bundle, photograp
         assert sent["accuracy"] == local["accuracy"]
         assert sent["errors"] == sent["lost"] == 0
         assert abs(sent["wire_bytes"] - local["wire_bytes"]) < 40
+
+
+def test_the_multi_task_demonstration_draws_and_tells_what_answers_cost(tmp_path):
+    root, scene, report = write_set(tmp_path / "set"), tmp_path / "scene", tmp_path / "report"
+    tasks = {"detection": ("red", "green"), "segmentation": ("background", "red", "green")}
+    write_tiny_bundle(scene, "tiny-scene", tasks=tasks)
+    found = narrows(
+        "demo", "--task", "all", "--bundle", str(scene), "--data", str(root), "--frames", "4",
+        "--link", "none", "--executor", "local", "--replicas", "1", "--report", str(report),
+    )  # fmt: skip
+    assert found["errors"] == 0
+    assert [len(row["tasks"]) for row in found["costs"]] == [1, 2, 3]
+    assert len({row["packet_bytes"] for row in found["costs"]}) == 1  # one packet for all
+    assert "answers.png" in (report / "index.html").read_text()
+    assert Image.open(report / "answers.png").width == 3 * 360
