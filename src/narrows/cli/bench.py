@@ -157,3 +157,25 @@ def video(
     except ImportError as error:
         raise ConfigError(f"{error}: the tail is run: pip install 'narrows[server]'") from None
     run_video_bench(bundle, data, limit, json, plot)
+
+
+@bench.command()
+def branch(
+    recipe: Annotated[
+        str, typer.Option(help="A recipe with tasks: its tail, untrained.")
+    ] = "scene",
+    bundles: Annotated[
+        list[Path] | None, typer.Option(help="Trained bundles to compare instead; again: more.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Annotated sets to score them on; again: more.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Photographs to score on.")] = None,
+    json: Json = False,
+) -> None:
+    """What it costs the server where task heads leave the shared body, and what it brings."""
+    try:
+        from narrows.simulations.bench.branch import run_branch_bench
+    except ImportError as error:
+        raise ConfigError(f"{error}: tails are built: pip install 'narrows[train]'") from None
+    run_branch_bench(recipe, bundles or [], data or [], limit, json)
