@@ -13,7 +13,7 @@ from narrows.edge.link import LinkSettings
 from narrows.edge.payload import Payload
 from narrows.edge.session import Session
 from narrows.errors import CorruptPayload, MissingReference
-from narrows.kernels.coder import EncodedPayload
+from narrows.kernels.coder import EncodedPayload, crc32c
 from narrows.models.bundle import load_tail
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 from narrows.server.history import MAX_UNDECODED, CodedFrame, History
@@ -221,3 +221,43 @@ def test_an_old_server_that_knows_no_keys_ends_the_frame(served, codec, packets)
     with_key, without = served(scenario)
     assert (with_key.status, with_key.sendings) == ("NEED_KEY_FRAME", 2)
     assert (without.status, without.sendings) == ("NEED_KEY_FRAME", 1)
+
+
+def test_hostile_inter_packets_each_get_an_answer_and_the_stream_lives(served, codec):
+    """Flipped under a right checksum, cut, out of order: a status each, and bounded memory."""
+    packets, keys = coded(codec, 50)
+    rng = np.random.default_rng(0)
+
+    def hostile(i: int) -> bytes:
+        data = bytearray(packets[i % 50])
+        if i % 5 == 1:
+            return bytes(data[: rng.integers(1, len(data))])
+        for _ in range(rng.integers(0, 4)):
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        if i % 5 > 2 and len(data) > 22:
+            data[18:22] = crc32c(bytes(data[:18] + data[22:])).to_bytes(4, "little")
+        return bytes(data)
+
+    async def scenario(replica, stub):
+        call, results = stub.Stream(), {}
+
+        async def write() -> None:
+            for i in range(2000):
+                await call.write(Frame(frame_id=i, packet=hostile(i)))
+            await call.write(Frame(frame_id=2000, packet=keys[0]))
+            await call.write(Frame(frame_id=2001, packet=packets[1]))
+            await call.done_writing()
+
+        writing = asyncio.create_task(write())
+        async for result in call:
+            assert result.frame_id not in results
+            results[result.frame_id] = result
+        await writing
+        return results
+
+    results = served(scenario)
+    assert set(results) == set(range(2002))
+    codes = {Status.Code.Name(r.status.code) for r in results.values()}
+    assert {"NEED_KEY_FRAME", "BAD_CHECKSUM", "TRUNCATED"} <= codes
+    assert "INTERNAL" not in codes
+    assert results[2000].status.code == results[2001].status.code == Status.OK
