@@ -17,7 +17,7 @@ from narrows.images.annotations import UNKNOWN
 from narrows.simulations.scene_evaluation import Translation, measured_scenes, print_scenes
 from narrows.simulations.training_session import run_training
 from narrows.training.recipe import RECIPES, Recipe, load_recipe, tomllib
-from narrows.training.run import Request, start
+from narrows.training.run import Request, models, start
 from narrows.training.scenes import load_scenes, merged_labels
 
 
@@ -102,6 +102,22 @@ def test_a_run_ends_in_a_bundle_with_every_tasks_score(folder, tmp_path, capsys)
     assert sizes == sorted(sizes)
     print_scenes(figures)
     assert "segmentation, mIoU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["hnd_faster_rcnn", "ghnd_retinanet"])
+def test_a_detectors_bottleneck_imitates_and_its_detector_stays(folder, tmp_path, name):
+    fields = tomllib.loads((RECIPES / f"{name}.toml").read_text())
+    short = {"epochs": 1, "batch": 6, "side": 32}
+    fields |= {"backbone": "small_resnet", "side": 44}
+    fields["tasks"]["detection"] |= {"width": 64, "convs": 1}
+    for phases in ("unsplit", "split"):
+        fields[phases] = [phase | short for phase in fields[phases]]
+    request = Request(folder, Recipe.model_validate(fields), tmp_path / "run")
+    started = start(request, lambda line: None)
+    (model,) = models(started, request, lambda line: None)
+    kept, taught = model.tail.tasks.state_dict(), started.unsplit.tasks.state_dict()
+    assert all(torch.equal(kept[key], taught[key]) for key in taught)
+    assert model.tail_config["tasks"]["detection"]["kind"] == name.split("_", 1)[1]
 
 
 def test_a_teacher_is_of_no_use_to_an_annotated_set(folder, tmp_path):
