@@ -30,10 +30,15 @@ def run_evaluation(
 ) -> None:
     """Measure and print. Raises NarrowsError."""
     if is_annotated(data):
-        if wire or points != "all":
-            raise ConfigError("a multi-task set is measured at all points, in one process")
+        if points != "all":
+            raise ConfigError("a multi-task set is measured at all points")
         sets = (AnnotatedImages(data),)
-        found = measured_scenes(bundle, sets, part or "val", limit, head=head)
+        if wire:
+            from narrows.simulations.scene_wire import measured_scenes_over_wire
+
+            found = measured_scenes_over_wire(bundle, sets, part or "val", limit)
+        else:
+            found = measured_scenes(bundle, sets, part or "val", limit, head=head)
         print(json.dumps(found)) if as_json else print_scenes(found)
         return
     images = LabelledImages(data)

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from narrows.codec import bitstream
 from narrows.edge.head import HeadKind
+from narrows.edge.outcome import Outcome
 from narrows.edge.wire import message_bytes
 from narrows.errors import ConfigError
 from narrows.images.annotated import AnnotatedImages
@@ -96,14 +97,28 @@ class Scores:
         self.ap = MeanAP(len(self.labels_of.get("detection", ())))
 
     def add(self, answer: Answer, view: View, truth: Truth) -> None:
+        """What a network said of the picture seen."""
         if truth.label is not None and answer.probabilities is not None:
-            self.top1.add(answer.probabilities, truth.label)
+            self.top1.add(int(answer.probabilities.argmax()), truth.label)
         if truth.boxes is not None and (found := answer.detections) is not None:
             self.ap.add(
                 view.boxes(found.boxes), found.scores.tolist(), found.classes.tolist(), truth.boxes
             )
         if truth.mask is not None and answer.mask is not None:
             self.iou.add(view.mask(answer.mask), truth.mask)
+
+    def add_outcome(self, outcome: Outcome, truth: Truth) -> None:
+        """What a device was told of the photograph."""
+        if truth.label is not None and outcome.labels:
+            self.top1.add(outcome.labels[0].index, truth.label)
+        if truth.boxes is not None and (found := outcome.boxes) is not None:
+            corners = np.array([box.corners for box in found], np.float32).reshape(-1, 4)
+            scores, classes = [box.score for box in found], [box.index for box in found]
+            self.ap.add(corners, scores, classes, truth.boxes)
+        if truth.mask is not None and outcome.mask is not None:
+            self.iou.add(outcome.mask.whole(), truth.mask)
+        self.sizes.append(outcome.wire.packet_bytes)
+        self.wire.append(outcome.wire.total_bytes)
 
     def by_task(self, tasks: Iterable[str]) -> dict[str, float]:
         metrics: dict[str, Top1 | MeanAP | MeanIoU] = {

@@ -82,3 +82,16 @@ def test_the_multi_task_demonstration_draws_and_tells_what_answers_cost(tmp_path
     assert len({row["packet_bytes"] for row in found["costs"]}) == 1  # one packet for all
     assert "answers.png" in (report / "index.html").read_text()
     assert Image.open(report / "answers.png").width == 3 * 360
+
+
+def test_every_tasks_score_is_the_same_over_the_wire(tmp_path):
+    root, scene = write_set(tmp_path / "set", size=(90, 47)), tmp_path / "scene"
+    labels = ("background", "red", "green")
+    tasks = {"detection": ("red", "green"), "segmentation": labels}
+    write_tiny_bundle(scene, "tiny-scene", tasks=tasks)
+    arguments = ("evaluate", str(scene), "--data", str(root))
+    here, wired = narrows(*arguments), narrows(*arguments, "--wire")
+    for local, sent in zip(here["points"], wired["points"], strict=True):
+        assert sent["errors"] == sent["lost"] == 0
+        assert sent["packet_bytes"] == pytest.approx(local["packet_bytes"])
+        assert sent["scores"] == pytest.approx(local["scores"], abs=0.02)

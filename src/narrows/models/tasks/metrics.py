@@ -22,9 +22,9 @@ class Top1:
     def __init__(self) -> None:
         self.right: list[bool] = []
 
-    def add(self, probabilities: NDArray[np.float32], label: int) -> None:
-        """Probabilities (labels,) and the true class."""
-        self.right.append(int(probabilities.argmax()) == label)
+    def add(self, found: int, label: int) -> None:
+        """The most probable class and the true one."""
+        self.right.append(found == label)
 
     def score(self) -> float:
         return float(np.mean(self.right))
