@@ -32,12 +32,11 @@ from narrows.images.motion import Motion, sequence
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.models.bundle import TailRunner, load_tail
 from narrows.simulations.evaluation import evenly
-from narrows.simulations.rate_distortion.statistics import bytes_at
+from narrows.simulations.rate_distortion.statistics import common
 
 CAMERAS = {"static": Motion(noise=2.0), "panning": Motion(across=4.0, down=1.0, noise=2.0)}
 LENGTH = 20  # frames of a sequence
 CRFS = {"h264": (24, 30, 36, 42, 48), "h265": (24, 30, 36, 42, 48)}
-DROP = 0.03  # of the unsplit network's score: where bytes are compared
 
 Video = NDArray[np.uint8]  # (frames, height, width, 3)
 
@@ -138,7 +137,7 @@ class _Contest:
                 "methods": curves,
                 "inter_over_intra": _ratios(curves, "bytes"),
                 "inter_over_intra_after_key": _ratios(curves, "bytes_after_key"),
-                "bytes_ratio_at_-3": _against(curves, unsplit - DROP),
+                "bytes_ratio_at_common": _against(curves),
             }
         return found
 
@@ -149,14 +148,13 @@ def _ratios(curves: dict[str, Any], key: str) -> list[float]:
     return [round(a[key] / b[key], 3) for a, b in pairs]
 
 
-def _against(curves: dict[str, Any], accuracy: float) -> dict[str, float | None]:
-    """Inter's bytes over each other way's at equal accuracy; None where either is below it."""
-    at = {
-        way: bytes_at([(row["bytes"], row["accuracy"]) for row in rows], accuracy)
-        for way, rows in curves.items()
+def _against(curves: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Inter's bytes over each other way's at the highest accuracy that both reach."""
+    points = {
+        way: [(row["bytes"], row["accuracy"]) for row in rows] for way, rows in curves.items()
     }
-    ours = at.pop("inter")
-    return {way: None if ours is None or b is None else ours / b for way, b in at.items()}
+    ours = points.pop("inter")
+    return {way: common(ours, theirs) for way, theirs in points.items()}
 
 
 def _through(codec: str, crf: int, frames: Video) -> tuple[int, Video]:
