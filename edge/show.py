@@ -3,7 +3,6 @@
 import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
 from PIL import Image, ImageOps
 
@@ -41,7 +40,7 @@ class LivePage:
         self._server.daemon_threads = True
         self.port = self._server.server_port
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "LivePage":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -57,9 +57,10 @@ class CodedFrame:
         count, frame = 0, self
         while frame._decoded is None:
             count += 1
-            if frame._before is None:
+            before = frame._before  # read once: the decoding thread lets go of it
+            if before is None:
                 break
-            frame = frame._before
+            frame = before
         return count
 
 

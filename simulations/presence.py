@@ -15,7 +15,6 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.edge.filter import PresenceFilter, pooled
 from narrows.edge.head import HeadRunner, load_head
@@ -24,6 +23,7 @@ from narrows.images.annotated import AnnotatedImages
 from narrows.images.annotations import Annotation
 from narrows.images.preprocess import pad_to_stride, prepare
 from narrows.models.bundle import add_filter
+from narrows.simulations.evaluation import evenly
 
 CROPS = 6  # tried of every photograph
 SMALLEST = 0.3  # of a crop, of the picture's sides
@@ -39,8 +39,6 @@ def run_filter(
     head, sets = load_head(bundle, manifest), [AnnotatedImages(path) for path in data]
     seen, kept_out = (_examples(sets, part, manifest, head, limit) for part in ("train", "val"))
     fitted = _fit(*seen, miss)
-    channels = load_frame_codec(bundle, manifest).channels
-    assert fitted.weight.shape == (2 * channels,)
     figures = _measured(fitted, *kept_out) | {
         "fitted_on": len(seen[1]), "measured_on": len(kept_out[1]), "asked_miss_rate": miss,
     }  # fmt: skip
@@ -64,7 +62,8 @@ def _examples(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Pooled features (n, 2 C) of crops, and whether something is in them."""
     rng = np.random.default_rng(0)
-    entries = [(s, e) for s in sets for e in s.of_part(part) if e.boxes is not None][:limit]
+    known = [(s, e) for s in sets for e in s.of_part(part) if e.boxes is not None]
+    entries = evenly(known, limit)
     features, present = [], []
     for images, entry in track(entries, part, console=Console(stderr=True), transient=True):
         for crop, shows in _crops(images.image(entry.name), entry, rng):

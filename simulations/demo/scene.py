@@ -5,6 +5,7 @@ Also what one, two and three answers cost device, link and server: the packet is
 
 import html
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -103,8 +104,6 @@ def _frames(options: Options) -> list[SourceFrame]:
         return [SourceFrame(entry.name, images.image(entry.name)) for entry in chosen]
     if options.data is not None:
         return list(evenly(list(open_source(str(options.data))), options.frames))
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="narrows-demo-") as scratch:
         choice = choose(None, options.frames, Path(scratch))
         found = list(open_source(str(choice.folder)))

@@ -50,6 +50,8 @@ def run_scene_bench(asked: SceneBenchmark, as_json: bool, plot: Path | None) -> 
     """Measure and print. Raises NarrowsError."""
     if asked.task not in (*METRICS, "all"):
         raise ConfigError(f"--task {asked.task}: expected {', '.join(METRICS)} or all")
+    if OURS not in asked.methods:
+        raise ConfigError(f"--methods {','.join(asked.methods)}: expected {OURS} among them")
     sets = [AnnotatedImages(path) for path in asked.data]
     entries = evenly([(s, e) for s in sets for e in s.of_part("val")], asked.limit)
     codecs = [m for m in asked.methods if m in QUALITIES]

@@ -42,6 +42,8 @@ def test_every_command_has_help(command):
         (("serve", "absent"), "expected a bundle's manifest"),
         (("evaluate", "absent", "--data", "absent.tar"), "absent.tar: expected a folder or a tar"),
         (("train", "absent.tar", "--out", "x", "--recipe", "absent"), "no recipe 'absent'"),
+        (("demo", "--task", "all"), "--task needs --bundle"),
+        (("bench", "rd", "--data", "x.tar", "--task", "all"), "--task needs --unsplit"),
         (("serve", ".", "--executor", "slurm"), "expected local or ray"),
     ],
 )

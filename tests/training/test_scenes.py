@@ -8,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the server extra")
 
 from annotated import LABELS, write_set
-from PIL import Image
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
@@ -157,10 +156,3 @@ def test_a_network_begins_from_a_bundles(folder, tmp_path):
     wanted = load_unsplit_weights(shipped)[name]
     assert (begun.state_dict()[name] - wanted).abs().mean() < 0.1 * wanted.abs().mean()
     assert (plain.state_dict()[name] - wanted).abs().mean() > 0.3 * wanted.abs().mean()
-
-
-def test_a_scene_of_one_colour_has_no_square(tmp_path):
-    root = write_set(tmp_path / "set")
-    Image.new("RGB", (60, 44)).save(root / "val" / "0.png")
-    scenes = load_scenes([AnnotatedImages(root)], "val", 44, 2.0)
-    assert len(scenes) == 4

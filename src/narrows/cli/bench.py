@@ -86,8 +86,8 @@ def rd(
     unsplit: Annotated[
         Path | None,
         typer.Option(
-            help="A bundle whose unsplit network every method splits, or the multi-task one; "
-            "models/zoo/classify or models/zoo/scene.",
+            help="A bundle whose unsplit network every method splits, models/zoo/classify by "
+            "default; with --task the multi-task bundle.",
         ),
     ] = None,
     teacher: Annotated[
@@ -125,8 +125,9 @@ def rd(
         from narrows.simulations.rate_distortion.scenes import SceneBenchmark, run_scene_bench
 
         chosen = tuple((methods or "ours,jpeg,webp,avif").split(","))
-        scene = unsplit or Path("models/zoo/scene")
-        run_scene_bench(SceneBenchmark(tuple(data), scene, task, chosen, limit), json, plot)
+        if unsplit is None:
+            raise ConfigError("--task needs --unsplit, the multi-task bundle to measure")
+        run_scene_bench(SceneBenchmark(tuple(data), unsplit, task, chosen, limit), json, plot)
         return
     names = check_methods(methods or DEFAULT_METHODS)
     if len(data) > 1:

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from narrows.errors import ConfigError
+
 
 def demo(
     bundle: Annotated[
         Path | None,
-        typer.Option(help="The bundle to show; models/zoo/classify, or scene with --task."),
+        typer.Option(help="The bundle to show; models/zoo/classify, but with --task name one."),
     ] = None,
     task: Annotated[
         str | None,
@@ -47,8 +49,11 @@ def demo(
         from narrows.simulations.demo.run import Options
         from narrows.simulations.demo.scene import show_scene
 
-        scene = bundle or Path("models/zoo/scene")
-        show_scene(Options(scene, data, frames, shaped, replicas, executor, report), task, json)
+        if bundle is None:
+            raise ConfigError(
+                "--task needs --bundle, a multi-task one: `narrows train SET --recipe scene`"
+            )
+        show_scene(Options(bundle, data, frames, shaped, replicas, executor, report), task, json)
         return
     from narrows.simulations.demo.tables import show_demo
 

@@ -62,3 +62,5 @@ def test_one_task_has_the_classifications_keys(places, capsys):
 def test_another_task_is_a_users_error(places):
     with pytest.raises(ConfigError, match="expected classification, detection, segmentation"):
         run_scene_bench(asked(places, task="depth"), True, None)
+    with pytest.raises(ConfigError, match="expected ours among them"):
+        run_scene_bench(asked(places, methods=("jpeg",)), True, None)
