@@ -37,6 +37,7 @@ format: venv
 bench: venv
 	$(BIN)/narrows bench coder
 	$(BIN)/narrows bench head
+	$(BIN)/narrows bench field
 
 clean:
 	rm -rf $(VENV) build demo-report

@@ -7,6 +7,7 @@ with a frame rate it is captured when due, and what it waits for room counts as 
 import asyncio
 import contextlib
 import itertools
+import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +21,15 @@ from narrows.edge.local import LocalAnswerer
 from narrows.edge.outcome import NOT_ENCODED, NOTHING, OK, Label, Outcome
 from narrows.edge.payload import Payload
 from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.renewal import watch_bundle
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
 from narrows.errors import ConfigError, LinkError, NarrowsError
+from narrows.telemetry.traces import open_traces
 
+log = logging.getLogger(__name__)
 OnRecord = Callable[[FrameRecord], None]
+Renew = Callable[[str], Encoder]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class DeviceSettings:
     fps: float | None = None  # None: as fast as answers come
     folders: tuple[str, ...] = ()  # class folders by label index, to tell right from wrong
     link: LinkSettings = field(default_factory=LinkSettings)
+    digest: str = ""  # of the version it begins with
 
     def __post_init__(self) -> None:
         if self.fps is not None and self.fps <= 0:
@@ -53,6 +59,25 @@ class _Run:
     settings: DeviceSettings
     on_record: OnRecord
     tally: Tally
+    renew: Renew | None
+    digest: str
+
+    async def on_version(self, digest: str) -> bool:
+        """Frames from now on are coded by that version; False: it cannot be had yet.
+
+        One that is not fit for use changes nothing.
+        """
+        if self.renew is None or digest == self.digest:
+            return True
+        try:
+            self.encoder, self.digest = await asyncio.to_thread(self.renew, digest), digest
+            self.tally.renewals += 1
+        except LinkError as error:
+            log.info("the bundle stays as it was for now: %s", error)
+            return False
+        except (NarrowsError, OSError) as error:
+            log.error("the bundle stays as it was: %s", error)
+        return True
 
     def produce(self, point: int) -> tuple[SourceFrame, Payload | Exception] | None:
         """Capture and encode the next frame; None at the source's end. Runs in a worker thread."""
@@ -80,34 +105,50 @@ def run_device(
     settings: DeviceSettings,
     on_record: OnRecord,
     tally: Tally | None = None,
+    renew: Renew | None = None,
 ) -> dict[str, Any]:
     """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.
 
     `error` in it says why a run ended early: a server that stays away ends it, with an outcome
     for every frame captured. SIGINT and SIGTERM end the capture; what is in flight is answered.
+    `renew` fetches the version of the bundle that has that digest: LinkError, if it is not there.
 
     Raises:
         LinkError: no server could be reached to begin with.
         SourceError: the one picture asked for is not readable.
     """
-    run = _Run(source, encoder, settings, on_record, tally if tally is not None else Tally())
+    tally = tally if tally is not None else Tally()
+    run = _Run(source, encoder, settings, on_record, tally, renew, settings.digest)
     return asyncio.run(_drive(run))
 
 
 async def _drive(run: _Run) -> dict[str, Any]:
     settings, error = run.settings, ""
-    async with Session(settings.server, settings.link, settings.bundle, settings.tasks) as session:
+    traces = open_traces("narrows-edge")
+    async with Session(
+        settings.server, settings.link, settings.bundle, settings.tasks, traces
+    ) as session:
         run.tally.started()
+        watcher = _watch(run) if run.renew else None
         with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
             try:
                 frames = await _send_all(run, session, worker, stop)
             except _Ended as ended:
                 frames, error = ended.frames, str(ended.cause)
+            finally:
+                if watcher:
+                    watcher.cancel()
         await asyncio.gather(*frames)
         await asyncio.sleep(0)  # the last outcomes' callbacks
     return run.tally.summary(
         reconnects=session.reconnects, resent=session.resent, strays=session.strays, error=error
     )
+
+
+def _watch(run: _Run) -> asyncio.Future[None]:
+    settings = run.settings
+    watching = watch_bundle(settings.server, settings.link, settings.bundle, run.on_version)
+    return asyncio.ensure_future(watching)
 
 
 class _Ended(Exception):

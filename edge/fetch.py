@@ -12,6 +12,7 @@ from narrows.codec.manifest import HEAD_FILES, MANIFEST, SIGNATURE, Manifest
 from narrows.edge.link import MAX_MESSAGE_BYTES, check_address
 from narrows.errors import BundleError, LinkError
 from narrows.protos.narrows.v1 import bundles_pb2, bundles_pb2_grpc
+from narrows.security.credentials import device_credentials
 
 ALLOWED = frozenset({MANIFEST, SIGNATURE, *HEAD_FILES})
 MAX_FILE_BYTES = 256 << 20  # a device's part is a few MiB; a server cannot fill its disk
@@ -22,39 +23,70 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "narrows" / "bundles"
 
 
-def fetch_bundle(address: str, name: str, cache: Path, timeout_s: float = 30.0) -> Path:
+def fetch_bundle(
+    address: str,
+    name: str,
+    cache: Path,
+    timeout_s: float = 30.0,
+    tls: Path | None = None,
+    trust: Path | None = None,
+) -> Path:
     """The folder of the served bundle `name` (empty: the server's only one), fetched if need be.
+
+    tls: this device's credentials; None: plain text. trust: the Ed25519 key that must have signed
+    the bundle.
 
     Raises:
         LinkError: the server cannot be reached.
-        BundleError: no such bundle, or what came does not match its manifest.
+        BundleError: no such bundle, what came does not match its manifest or its signature, or
+            there is no room to keep it.
     """
-    with _bundles(address) as stub:
+    with _bundles(address, tls) as stub:
         info = _choose(
             stub.List(bundles_pb2.ListBundlesRequest(), timeout=timeout_s, wait_for_ready=True),
             name,
             address,
         )
         target = cache / info.digest.hex()
-        if _holds(target, info.digest.hex()):
+        if _holds(target, info.digest.hex(), trust):
             return target
         request = bundles_pb2.FetchBundleRequest(
             name=info.name, part=bundles_pb2.FetchBundleRequest.HEAD
         )
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            arriving = Path(scratch) / "bundle"
-            arriving.mkdir()
-            receive(stub.Fetch(request, timeout=timeout_s), arriving)
-            _require(arriving, info.digest.hex(), address)
-            _move_into_place(arriving, target)
+        try:
+            _fetch(stub, request, info.digest.hex(), target, address, timeout_s, trust)
+        except OSError as error:
+            raise BundleError(f"{cache}: cannot keep the bundle there: {error.strerror}") from None
     return target
 
 
+def _fetch(
+    stub: bundles_pb2_grpc.BundlesStub,
+    request: bundles_pb2.FetchBundleRequest,
+    digest: str,
+    target: Path,
+    address: str,
+    timeout_s: float,
+    trust: Path | None,
+) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        arriving = Path(scratch) / "bundle"
+        arriving.mkdir()
+        receive(stub.Fetch(request, timeout=timeout_s), arriving)
+        _require(arriving, digest, address, trust)
+        _move_into_place(arriving, target)
+
+
 @contextmanager
-def _bundles(address: str) -> Iterator[bundles_pb2_grpc.BundlesStub]:
+def _bundles(address: str, tls: Path | None) -> Iterator[bundles_pb2_grpc.BundlesStub]:
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    with grpc.insecure_channel(check_address(address), options) as channel:
+    check_address(address)
+    with (
+        grpc.insecure_channel(address, options)
+        if tls is None
+        else grpc.secure_channel(address, device_credentials(tls), options)
+    ) as channel:
         try:
             yield bundles_pb2_grpc.BundlesStub(channel)
         except grpc.RpcError as error:
@@ -94,15 +126,19 @@ def receive(chunks: Iterable[bundles_pb2.BundleChunk], folder: Path) -> None:
         sizes[chunk.file] = size + len(chunk.data)
 
 
-def _holds(folder: Path, digest: str) -> bool:
+def _holds(folder: Path, digest: str, trust: Path | None) -> bool:
     try:
-        _require(folder, digest, str(folder))
+        _require(folder, digest, str(folder), trust)
     except BundleError:
         return False
     return True
 
 
-def _require(folder: Path, digest: str, origin: str) -> None:
+def _require(folder: Path, digest: str, origin: str, trust: Path | None) -> None:
+    if trust is not None:
+        from narrows.codec.signature import verify_signature  # 10 MB that most devices save
+
+        verify_signature(folder, trust)
     manifest = Manifest.load(folder)
     if manifest.digest != digest:
         raise BundleError(f"{origin}: expected bundle {digest[:12]}, got {manifest.digest[:12]}")

@@ -11,6 +11,7 @@ from narrows.edge.timing import DeviceStamps
 from narrows.edge.wire import NOTHING_SENT, WireBytes, wire_bytes
 from narrows.images.preprocess import View
 from narrows.protos.narrows.v1 import inference_pb2
+from narrows.telemetry.traces import OpenSpan
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Kept:
     retry: asyncio.TimerHandle | None = None
     sendings: int = 0
     wire: WireBytes = NOTHING_SENT
+    encoding_ns: int = 0  # the instant its encoding began
+    span: OpenSpan | None = None  # where frames are traced
 
     def stand_alone(self) -> None:
         """Where it goes next, the frame before it may not have been."""

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic_ns
 
 import grpc
@@ -11,6 +12,7 @@ import grpc
 from narrows.edge.timing import ClockOffset
 from narrows.errors import ConfigError
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
+from narrows.security.credentials import device_credentials
 
 PINGS = 8
 MAX_MESSAGE_BYTES = 4 << 20  # what a gRPC server accepts unless told otherwise
@@ -24,13 +26,24 @@ class LinkSettings:
     deadline_ms: int = 10_000  # of each frame, from its capture
     give_up_s: float = 30.0  # without any connection
     backoff_initial_s: float = 0.05
-    backoff_cap_s: float = 5.0
+    backoff_cap_s: float = 1.5
     max_retries: int = 4  # of a frame the server asks to send again
-    connect_timeout_s: float = 5.0
-    keepalive_ms: int = 5_000  # silence before a ping, and silence after it before the link is dead
+    connect_timeout_s: float = 5.0  # at most; the first attempts are shorter
+    silence_s: float = 0.9  # of a server that owes answers, before it is asked for a sign of life
+    sign_s: float = 1.8  # for the sign, beside what the bytes on the wire take at 64 kbit/s
+    keepalive_ms: int = 20_000  # the same two of a server that owes nothing, by HTTP/2
+    tls: Path | None = None  # this device's credentials; None: plain text
 
     def __post_init__(self) -> None:
-        for name in ("window", "deadline_ms", "give_up_s", "keepalive_ms", "connect_timeout_s"):
+        for name in (
+            "window",
+            "deadline_ms",
+            "give_up_s",
+            "keepalive_ms",
+            "connect_timeout_s",
+            "silence_s",
+            "sign_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected more than 0")
 
@@ -55,8 +68,10 @@ class Backoff:
         self.attempt = 0
 
 
-def open_channel(address: str, settings: LinkSettings) -> grpc.aio.Channel:
-    """A fresh channel, with no memory of earlier failures.
+def open_channel(
+    address: str, settings: LinkSettings, message_bytes: int = MAX_MESSAGE_BYTES
+) -> grpc.aio.Channel:
+    """A fresh channel, with no memory of earlier failures, for messages up to that size.
 
     gRPC's defaults never notice a silent partition or a frozen peer. The keepalive finds the
     first; `ping_timeout_ms` is what makes it find the second before a minute has gone.
@@ -70,11 +85,15 @@ def open_channel(address: str, settings: LinkSettings) -> grpc.aio.Channel:
         "grpc.max_reconnect_backoff_ms": round(settings.backoff_cap_s * 1e3),
         "grpc.min_reconnect_backoff_ms": round(settings.connect_timeout_s * 1e3),
         "grpc.use_local_subchannel_pool": 1,
-        "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-        "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+        "grpc.max_send_message_length": message_bytes,
+        "grpc.max_receive_message_length": message_bytes,
         "grpc.enable_retries": 0,  # resending is the session's: frame ids make it safe
     }
-    return grpc.aio.insecure_channel(check_address(address), options=list(options.items()))
+    listed = list(options.items())
+    if settings.tls is None:
+        return grpc.aio.insecure_channel(check_address(address), options=listed)
+    credentials = device_credentials(settings.tls)
+    return grpc.aio.secure_channel(check_address(address), credentials, options=listed)
 
 
 def check_address(address: str) -> str:
@@ -83,6 +102,11 @@ def check_address(address: str) -> str:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(f"server {address!r}: expected host:port, such as 127.0.0.1:50051")
     return address
+
+
+def addresses_of(servers: str) -> tuple[str, ...]:
+    """`host:port,host:port,...` -> its addresses. Raises ConfigError."""
+    return tuple(check_address(address.strip()) for address in servers.split(","))
 
 
 async def measure_clock(

@@ -20,9 +20,12 @@ CLOSED = "CLOSED"  # the session ended first
 NOT_ENCODED = "NOT_ENCODED"  # the device could not turn the picture into a payload
 NOTHING = "NOTHING"  # the device's filter saw nothing worth sending
 NEED_KEY_FRAME = "NEED_KEY_FRAME"
-SURE = 0.4  # a box's score
-# Sending again may help: bytes changed on the way, a full queue, a server's bug, a lost reference.
-RETRYABLE = frozenset({"BAD_CHECKSUM", "TRUNCATED", "OVERLOADED", "INTERNAL", NEED_KEY_FRAME})
+SURE = 0.5  # a box's score
+# Sending again may help: bytes changed on the way, a full queue, too fast, a server's bug, a lost
+# reference.
+RETRYABLE = frozenset(
+    {"BAD_CHECKSUM", "TRUNCATED", "OVERLOADED", "QUOTA_EXCEEDED", "INTERNAL", NEED_KEY_FRAME}
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Outcome:
     sendings: int = 0
     answered_by: str = ""
     queue_depth: int = 0
+    cheaper_point: int | None = None  # the server's hint, where time was short
     batch_size: int = 0
 
     @property

@@ -66,6 +66,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labelled: int = 0
     correct: int = 0
+    renewals: int = 0  # newer versions of the bundle taken over
     packet_bytes: int = 0
     wire_bytes: int = 0
     skipped: int = 0
@@ -114,6 +115,7 @@ class Tally:
             "packet_bytes": self.packet_bytes / answered if answered else None,
             "wire_bytes": self.wire_bytes / answered if answered else None,
             "latency_ms": latency(self.timings),
+            "renewals": self.renewals,
             **connection,
             "startup_ms": round(self.startup_ms, 1),
             "peak_memory_bytes": peak_memory_bytes(),

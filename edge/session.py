@@ -18,7 +18,7 @@ from narrows.edge.link import (
     MAX_MESSAGE_BYTES,
     Backoff,
     LinkSettings,
-    check_address,
+    addresses_of,
 )
 from narrows.edge.outcome import (
     CLOSED,
@@ -33,10 +33,16 @@ from narrows.edge.outcome import (
     status_name,
 )
 from narrows.edge.payload import Payload
-from narrows.edge.stream import carry
+from narrows.edge.spans import end_span
+from narrows.edge.steering import least_loaded
+from narrows.edge.stream import Owed, carry
 from narrows.edge.timing import ClockOffset, DeviceStamps, frame_timing
 from narrows.errors import LinkError
 from narrows.protos.narrows.v1 import inference_pb2
+from narrows.telemetry.traces import Traces
+
+FIRST_ATTEMPT_S = 2.0  # to connect
+SLOWEST = 8_000  # bytes a second that a link is taken to carry
 
 # A stream refused for these reasons is refused again: waiting would not help.
 _FINAL = {
@@ -49,23 +55,31 @@ _FINAL = {
 class Session:
     """`async with Session("host:50051", LinkSettings(), "bundle") as session: ...`
 
+    Of several addresses, "host:50051,other:50051", each stream goes to one that is not busy.
+
     Entering connects and compares clocks; it raises LinkError when the server stays away for
     `give_up_s`. Use it from one event loop.
     """
 
     def __init__(
-        self, address: str, settings: LinkSettings, bundle: str = "", tasks: Sequence[str] = ()
+        self,
+        address: str,
+        settings: LinkSettings,
+        bundle: str = "",
+        tasks: Sequence[str] = (),
+        traces: Traces | None = None,
     ):
-        """`tasks`: which to ask of every frame; none: all the bundle has.
+        """`tasks`: which to ask of every frame; none: all the bundle has. `traces`: where to.
 
         Raises:
-            ConfigError: `address` is not host:port.
+            ConfigError: `address` is not host:port, nor several of them with commas.
         """
-        self.address = check_address(address)
+        self._addresses = addresses_of(address)
+        self.address = self._addresses[0]  # of the last stream
         self.settings = settings
         self.resent = 0  # sendings beyond each frame's first
         self.strays = 0  # answers nobody waited for: duplicates, or too late
-        self._bundle, self._tasks = bundle, tuple(tasks)
+        self._bundle, self._tasks, self._traces = bundle, tuple(tasks), traces
         self._next_id = 1
         self._kept: dict[int, Kept] = {}
         self._outbox: asyncio.Queue[int] = asyncio.Queue()
@@ -75,6 +89,7 @@ class Session:
         self._connections = 0
         self._connected = asyncio.Event()
         self._alive_s = monotonic()  # when the server was last known to be there
+        self._given_up = 0  # streams, for their silence, since the last answer
         self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_cap_s)
         self._failure: LinkError | None = None
 
@@ -172,18 +187,32 @@ class Session:
             backoff=Backoff(self.settings.backoff_initial_s, self.settings.backoff_cap_s),
             key=payload.key,
             view=payload.view,
+            encoding_ns=payload.started_ns,
         )
+        if self._traces is not None:
+            kept.span = self._traces.begin("frame", started_ns)
+            frame.traceparent = kept.span.traceparent
         self._kept[frame.frame_id] = kept
         return kept
 
     async def _stay_connected(self) -> None:
         """Open streams, one after another, until cancelled or given up."""
+        attempt = 0
         while True:
             self._queue_all_again()
             opened_s = monotonic()
+            self.address = await least_loaded(self._addresses, self.settings, self._bundle)
             error = await carry(
-                self.address, self.settings, self._next_frame, self._on_result, self._on_offset
+                self.address,
+                replace(self.settings, connect_timeout_s=self._connect_s(attempt)),
+                self._next_frame,
+                self._on_result,
+                self._on_offset,
+                self._owed,
+                self._on_sign,
             )
+            attempt = 0 if self._up else attempt + 1
+            self._given_up += self._up and _was_silent(error)
             self._up = False
             self._drop_what_broke_it(error)
             if self._alive_s > opened_s:  # it was up: the outage starts now
@@ -194,6 +223,23 @@ class Session:
             if left_s <= 0 or _is_final(error):
                 return self._give_up(error)
             await asyncio.sleep(min(self._backoff.next_s(), left_s))
+
+    def _connect_s(self, attempt: int) -> float:
+        """Short attempts first: a link that heals has dropped an earlier attempt's packets."""
+        return min(self.settings.connect_timeout_s, FIRST_ATTEMPT_S * 1.5 ** min(attempt, 9))
+
+    def _owed(self) -> Owed:
+        """More patience after each stream given up for silence: the link may just be slow."""
+        waiting = [kept for kept in self._kept.values() if kept.on_wire]
+        if not waiting or not self._up:
+            return Owed(0.0, 0.0)
+        since_s = max(self._alive_s, min(kept.stamps.sent_ns for kept in waiting) / 1e9)
+        ahead_s = sum(kept.wire.message_bytes for kept in waiting) / SLOWEST
+        sign_s = self.settings.sign_s * 2.0 ** min(self._given_up, 5)
+        return Owed(monotonic() - since_s, sign_s + ahead_s)
+
+    def _on_sign(self) -> None:
+        self._alive_s = monotonic()
 
     def _drop_what_broke_it(self, error: Exception) -> None:
         """A message over the server's limit ends the stream: sent again, it would end the next."""
@@ -233,6 +279,7 @@ class Session:
         now = monotonic_ns()
         self._alive_s = monotonic()
         self._backoff.reset()
+        self._given_up = 0
         kept = self._kept.get(result.frame_id)
         status = status_name(result.status)
         if kept is None or (status in RETRYABLE and not kept.on_wire):
@@ -241,6 +288,7 @@ class Session:
             kept.on_wire = False
             kept.stand_alone()
             delay_s = 0.0 if status == NEED_KEY_FRAME else kept.backoff.next_s()
+            delay_s = max(delay_s, result.status.retry_after_ms / 1e3)  # the server knows better
             kept.retry = asyncio.get_running_loop().call_later(delay_s, self._retry, kept)
         else:
             self._settle(kept, self._outcome(kept, result, status, now))
@@ -267,6 +315,9 @@ class Session:
             sendings=kept.sendings,
             answered_by=result.answered_by,
             queue_depth=result.queue_depth,
+            cheaper_point=(
+                result.status.cheaper_point if result.status.HasField("cheaper_point") else None
+            ),
             batch_size=result.timing.batch_size,
         )
 
@@ -299,6 +350,7 @@ class Session:
         kept.expiry.cancel()
         if kept.retry is not None:
             kept.retry.cancel()
+        end_span(kept, outcome)
         if not kept.outcome.done():  # its caller may have stopped waiting
             kept.outcome.set_result(outcome)
         self._window.release()
@@ -306,6 +358,11 @@ class Session:
 
 def _is_final(error: Exception) -> bool:
     return isinstance(error, grpc.aio.AioRpcError) and error.code() in _FINAL
+
+
+def _was_silent(error: Exception) -> bool:
+    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
+    return code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def _cause(error: Exception) -> str:

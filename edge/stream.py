@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
 from narrows.edge.link import LinkSettings, measure_clock, open_channel
 from narrows.edge.timing import ClockOffset
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
+
+
+class Owed(NamedTuple):
+    """What a server owes."""
+
+    silent_s: float  # since it was last heard, or since it began to owe; 0: it owes nothing
+    patience_s: float  # for a sign of life, once it was silent for too long
 
 
 class StreamEnded(Exception):
@@ -21,17 +28,23 @@ async def carry(
     next_frame: Callable[[], Awaitable[inference_pb2.Frame]],
     on_result: Callable[[inference_pb2.Result], None],
     on_offset: Callable[[ClockOffset | None], None],
+    owed: Callable[[], Owed],
+    on_sign: Callable[[], None],
 ) -> Exception:
     """Open a stream and carry frames until it breaks; returns why it did.
 
     `on_offset` hears of every ping that came back: the first says that the server is there. It
-    hears None once at the end of the pings.
+    hears None once at the end of the pings. A server that owes answers and says nothing is asked
+    for a sign of life, of which `on_sign` hears; without one the stream is given up.
     """
     async with open_channel(address, settings) as channel:
         stub = inference_pb2_grpc.InferenceStub(channel)
         pinging = _ping(stub, settings, on_offset)  # first: its request goes ahead of any frame
         call = stub.Stream()
-        return await _first_failure(pinging, _read(call, on_result), _write(call, next_frame))
+        watching = _watch(stub, settings, owed, on_sign)
+        return await _first_failure(
+            pinging, watching, _read(call, on_result), _write(call, next_frame)
+        )
 
 
 async def _ping(
@@ -46,6 +59,25 @@ async def _ping(
         if error.code() != grpc.StatusCode.UNIMPLEMENTED:
             raise
     on_offset(None)
+
+
+async def _watch(
+    stub: inference_pb2_grpc.InferenceStub,
+    settings: LinkSettings,
+    owed: Callable[[], Owed],
+    on_sign: Callable[[], None],
+) -> None:
+    while True:
+        now = owed()
+        if now.silent_s < settings.silence_s:
+            await asyncio.sleep(settings.silence_s - now.silent_s)
+            continue
+        try:
+            await stub.Ping(inference_pb2.PingRequest(), timeout=now.patience_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                raise
+        on_sign()
 
 
 async def _read(call: Any, on_result: Callable[[inference_pb2.Result], None]) -> None:

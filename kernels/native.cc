@@ -6,6 +6,7 @@
 #include <string>
 
 #include "coder/bind.h"
+#include "field/bind.h"
 #include "head/bind.h"
 #include "isa.h"
 
@@ -18,5 +19,6 @@ NB_MODULE(_native, m) {
     return names;
   });
   narrows::bind_coder(m);
+  narrows::bind_field(m);
   narrows::bind_head(m);
 }

@@ -25,6 +25,7 @@ class Job:
     """One accepted frame. Jobs of equal `group` go through the networks together."""
 
     frame_id: int
+    device: str  # whose it is; devices share a full server fairly
     bundle: ServedBundle
     payload: Packet | CodedFrame | Image.Image  # still compressed; CodedFrame: an inter packet
     group: tuple[Any, ...]
@@ -33,6 +34,14 @@ class Job:
     received_ns: int  # monotonic clock
     deadline_ns: int | None
     answer: "asyncio.Future[inference_pb2.Result]" = field(repr=False)
+
+    @property
+    def cheaper_point(self) -> int | None:
+        """The bundle's next operating point of fewer bytes; None where there is none."""
+        points = {p.id: p.packet_bytes for p in self.bundle.manifest.operating_points}
+        own = points.get(self.group[1], 0.0)
+        fewer = {p: size for p, size in points.items() if size < own}
+        return max(fewer, key=lambda p: fewer[p], default=None)
 
     def expired(self, now_ns: int) -> bool:
         return self.deadline_ns is not None and now_ns >= self.deadline_ns
@@ -44,6 +53,7 @@ def admit(
     registry: Registry,
     settings: ServerSettings,
     history: History,
+    device: str,
 ) -> Job:
     """Check a frame against limits, bundles, its stream's history and its deadline.
 
@@ -57,11 +67,18 @@ def admit(
         else _packet(frame, registry, history)
     )
     tasks = _tasks(frame, bundle)
-    size = (frame.source_height, frame.source_width)
-    deadline_ns = received_ns + frame.deadline_ms * 1_000_000 if frame.deadline_ms else None
-    answer = asyncio.get_running_loop().create_future()
-    group = (*group, tasks)
-    job = Job(frame.frame_id, bundle, payload, group, tasks, size, received_ns, deadline_ns, answer)
+    job = Job(
+        frame.frame_id,
+        device,
+        bundle,
+        payload,
+        (*group, tasks),
+        tasks,
+        size=(frame.source_height, frame.source_width),
+        received_ns=received_ns,
+        deadline_ns=received_ns + frame.deadline_ms * 1_000_000 if frame.deadline_ms else None,
+        answer=asyncio.get_running_loop().create_future(),
+    )
     if job.expired(time.monotonic_ns()):
         raise Refusal(Status.DEADLINE_EXCEEDED, f"its {frame.deadline_ms} ms had passed on arrival")
     return job

@@ -1,6 +1,6 @@
 """The Bundles service: what is served here, and a device's part of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 
@@ -22,8 +22,14 @@ class BundleService(bundles_pb2_grpc.BundlesServicer):
         self, request: bundles_pb2.ListBundlesRequest, context: grpc.aio.ServicerContext
     ) -> bundles_pb2.ListBundlesReply:
         """Every served bundle."""
-        infos = [_info(bundle.manifest) for bundle in self._registry.by_name.values()]
-        return bundles_pb2.ListBundlesReply(bundles=infos)
+        return _reply(bundle.manifest for bundle in self._registry.by_name.values())
+
+    async def Watch(
+        self, request: bundles_pb2.WatchBundlesRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[bundles_pb2.ListBundlesReply]:
+        """Every served bundle, and again when one has a new version."""
+        async for manifests in self._registry.changes():
+            yield _reply(manifests)
 
     async def Fetch(
         self, request: bundles_pb2.FetchBundleRequest, context: grpc.aio.ServicerContext
@@ -42,6 +48,10 @@ class BundleService(bundles_pb2_grpc.BundlesServicer):
                     file_bytes=len(data),
                     data=data[offset : offset + CHUNK_BYTES],
                 )
+
+
+def _reply(manifests: Iterable[Manifest]) -> bundles_pb2.ListBundlesReply:
+    return bundles_pb2.ListBundlesReply(bundles=[_info(manifest) for manifest in manifests])
 
 
 def _files(bundle: ServedBundle, part: bundles_pb2.FetchBundleRequest.Part) -> list[str]:

@@ -21,9 +21,14 @@ CODES: tuple[tuple[type[errors.NarrowsError], Code], ...] = (
 class Refusal(Exception):
     """Why a frame has no answer; the stream it came on lives on."""
 
-    def __init__(self, code: Code, message: str):
+    def __init__(self, code: Code, message: str, retry_after_ms: int = 0):
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.retry_after_ms = code, message, retry_after_ms
+
+    @property
+    def for_want_of_time(self) -> bool:
+        """Whether a frame that had left earlier, or been smaller, might have been served."""
+        return self.code in (Code.OVERLOADED, Code.DEADLINE_EXCEEDED)
 
     @classmethod
     def of(cls, error: errors.NarrowsError) -> "Refusal":

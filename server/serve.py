@@ -5,88 +5,114 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+from narrows.codec.manifest import Manifest
+from narrows.errors import BundleError
+from narrows.server.logs import set_up_logs
+from narrows.server.samples import Sample
 from narrows.server.settings import ServerSettings
 
+if TYPE_CHECKING:  # the director's process does without
+    from narrows.server.console import Collect
+
+log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 80 << 20  # Ray's least: frames never pass through it
 
 
 def serve_local(settings: ServerSettings, as_json: bool) -> None:
     """One replica in this process. Raises NarrowsError."""
+    set_up_logs(settings.log, settings.log_level)
     from narrows.server.replica import Replica
 
     async def run() -> None:
         stopped = _on_signal()
         replica = await Replica.start(settings)
-        _announce(settings, replica.port, [os.getpid()], "local", as_json)
-        await stopped.wait()
-        await replica.drain()
+
+        async def collect() -> dict[str, list[Sample]]:
+            return {replica.name: replica.samples()}
+
+        async with _console(settings, collect, replica.manifests) as console:
+            _on_hangup(replica.reload)
+            _announce(settings, replica.port, [os.getpid()], None, console, as_json)
+            await stopped.wait()
+            await replica.drain()
 
     asyncio.run(run())
 
 
 def serve_ray(
-    settings: ServerSettings, replicas: int, ray_address: str | None, as_json: bool
+    settings: ServerSettings,
+    replicas: tuple[int, int],
+    gpus: float,
+    verify: int,
+    ray_address: str | None,
+    as_json: bool,
 ) -> None:
-    """`replicas` actors behind one port, on a cluster of one's own or at `ray_address`.
+    """Actors behind one port, on a cluster of one's own or at `ray_address`.
+
+    replicas: the least and the most. gpus: what each takes of one. verify: how many compute an
+    answer that is checked; 0: none is.
 
     Raises:
         NarrowsError: what keeps a replica from starting.
     """
+    set_up_logs(settings.log, settings.log_level)
+    from narrows.server.cluster import connect, unwrapped
+
+    connect(ray_address, OBJECT_STORE_BYTES)
     import ray
 
-    from narrows.server.director import NAME, Director
+    from narrows.server.director import NAME, Director, Fleet
+    from narrows.server.placement import place
 
-    _connect(ray_address)
     try:
         cores = float(ray.cluster_resources().get("CPU", 1))
-        options = {"name": NAME, "num_cpus": 0, "max_concurrency": 1000}
+        options = {
+            "name": NAME, "num_cpus": 0, "max_concurrency": 1000,
+            "max_restarts": -1, "max_task_retries": -1,
+        }  # fmt: skip
         director: Any = ray.remote(Director).options(**options).remote()
-        cpus = min(1.0, cores / replicas)
-        port = _unwrapped(lambda: ray.get(director.start.remote(settings, replicas, cpus)))
-        pids = ray.get(director.pids.remote())
+        fleet = Fleet(*replicas, min(1.0, cores / replicas[1]), gpus, verify)
+        far = ray_address is not None
+        placed = place(settings.bundles, far)
+        running, ready = director.run.remote(settings, placed, fleet), director.ready.remote()
+        done, _ = ray.wait([running, ready], num_returns=1)
+        port = unwrapped(lambda: ray.get(done[0]))  # `run` ends only by what keeps it from serving
+        pids, own = ray.get([director.pids.remote(), director.own_pid.remote()])
 
         async def run() -> None:
             stopped = _on_signal()
-            _announce(settings, port, pids, "ray", as_json)
-            await stopped.wait()
-            await director.drain.remote()
+
+            async def collect() -> dict[str, list[Sample]]:
+                return await director.samples.remote()  # type: ignore[no-any-return]
+
+            async def reload() -> None:
+                try:
+                    await director.reload.remote(place(settings.bundles, far))
+                except BundleError as error:
+                    log.error("the versions before are served on: %s", error)
+
+            manifests = [Manifest.load(folder) for folder in settings.bundles]
+            async with _console(settings, collect, manifests) as console:
+                relaying = asyncio.create_task(_relay(director))
+                _on_hangup(reload)
+                _announce(settings, port, pids, own, console, as_json)
+                await stopped.wait()
+                relaying.cancel()
+                await director.drain.remote()
 
         asyncio.run(run())
     finally:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address:
-        ray.init(address=address, **quiet)
-        return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray trusts whoever reaches its ports: none of them leaves this host.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    ray.init(object_store_memory=OBJECT_STORE_BYTES, **own, **quiet)
-
-
-def _unwrapped(call: Callable[[], Any]) -> Any:
-    """Ray wraps an actor's exception; the user should read the one inside."""
-    from ray.exceptions import RayTaskError
-
-    from narrows.errors import NarrowsError
-
-    try:
-        return call()
-    except RayTaskError as error:
-        cause = error.cause
-        while isinstance(cause, RayTaskError):
-            cause = cause.cause
-        if isinstance(cause, NarrowsError):
-            raise type(cause)(str(cause)) from None
-        raise
+async def _relay(director: Any) -> None:
+    """Say here what the director has to tell: its own log is Ray's."""
+    while True:
+        log.warning(await director.news.remote())
 
 
 def _on_signal() -> asyncio.Event:
@@ -96,13 +122,52 @@ def _on_signal() -> asyncio.Event:
     return stopped
 
 
+def _on_hangup(reload: Callable[[], Awaitable[None]]) -> None:
+    """SIGHUP: read the bundles' folders again."""
+    loop, reloading = asyncio.get_running_loop(), set[asyncio.Future[None]]()
+
+    def begin() -> None:
+        task = asyncio.ensure_future(reload())
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, begin)
+
+
+@asynccontextmanager
+async def _console(
+    settings: ServerSettings, collect: "Collect", manifests: Sequence[Manifest]
+) -> AsyncIterator[int | None]:
+    """The console's port while it is open; None where none is asked for."""
+    if settings.console is None:
+        yield None
+        return
+    from narrows.server.console import Console
+
+    console = Console(collect, manifests)
+    await console.start("127.0.0.1", settings.console)
+    try:
+        yield console.port
+    finally:
+        await console.close()
+
+
 def _announce(
-    settings: ServerSettings, port: int, pids: list[int], executor: str, as_json: bool
+    settings: ServerSettings,
+    port: int,
+    pids: list[int],
+    director: int | None,
+    console: int | None,
+    as_json: bool,
 ) -> None:
     """One line that says frames are welcome; programs wait for it."""
     address = f"{settings.host}:{port}"
-    ready = {"address": address, "replicas": pids, "executor": executor}
-    text = (
-        json.dumps(ready) if as_json else f"serving on {address}: {len(pids)} replicas ({executor})"
-    )
-    print(text, flush=True)
+    executor = "local" if director is None else "ray"
+    ready: dict[str, Any] = {"address": address, "replicas": pids, "executor": executor}
+    if director is not None:
+        ready["director"] = director
+    text = f"serving on {address}: {len(pids)} replicas ({executor})"
+    if console is not None:
+        ready["console"] = f"http://127.0.0.1:{console}/"
+        text += f"; console: {ready['console']}"
+    print(json.dumps(ready) if as_json else text, flush=True)

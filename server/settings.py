@@ -1,7 +1,9 @@
 """What a server is told once, at its start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from narrows.models.tail_options import TailOptions
 
 
 @dataclass(frozen=True)
@@ -18,4 +20,12 @@ class ServerSettings:
     max_frame_bytes: int = 1 << 20  # a packet or picture
     max_picture_pixels: int = 1 << 22  # of an uploaded picture, checked before it is decoded
     threads: int = 2  # for entropy decoding and the tail
+    tail: TailOptions = field(default_factory=TailOptions)  # on which device and how the tail runs
+    tls: Path | None = None  # this server's credentials; None: plain text
+    quotas: Path | None = None  # what each device may use; None: no limits
+    console: int | None = None  # port of the console on loopback; None: no console
+    trust: Path | None = None  # Ed25519 key that every bundle must be signed by
+    verify_share: float = 0.0  # of answers that other replicas compute again
+    log: str = "text"  # or json
+    log_level: str = "info"
     drain_seconds: float = 10.0  # longest wait for accepted frames at shutdown

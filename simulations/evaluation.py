@@ -16,7 +16,7 @@ from PIL import Image
 
 from narrows.codec import bitstream
 from narrows.codec.frame import load_frame_codec
-from narrows.codec.manifest import Manifest
+from narrows.codec.manifest import Manifest, Precision
 from narrows.edge.encoder import encode_picture
 from narrows.edge.head import HeadKind, load_head
 from narrows.edge.wire import message_bytes
@@ -24,6 +24,7 @@ from narrows.errors import PacketError, SourceError
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.models.bundle import TailRunner, load_tail
+from narrows.models.cores import eager_core
 
 QUALITIES = (1, 3, 5, 8, 10, 15, 20, 25, 30, 40, 50, 60, 75, 90)
 BATCH = 16  # pictures of one size that go through the networks together
@@ -66,6 +67,7 @@ class Subject:
 
     bundle: Path
     head_kind: HeadKind = "auto"
+    precision: Precision = "fp32"  # of the tail; the unsplit network keeps float32
     manifest: Manifest = field(init=False)
     tail: TailRunner = field(init=False)
 
@@ -73,6 +75,7 @@ class Subject:
         self.manifest = Manifest.load(self.bundle)
         self.manifest.verify_files(self.bundle)
         self.tail = load_tail(self.bundle)
+        self.tail.core = eager_core(self.tail.tail, self.precision)
         self.codec = load_frame_codec(self.bundle, self.manifest)
         self.head = load_head(self.bundle, self.manifest, self.head_kind)
 
@@ -92,6 +95,7 @@ def evaluate(
     qualities: Sequence[int] = QUALITIES,
     head: HeadKind = "auto",
     advance: Callable[[int], None] = lambda frames: None,
+    precision: Precision = "fp32",
 ) -> dict[str, Any]:
     """Measure a bundle; returns the JSON object of `narrows evaluate`.
 
@@ -103,7 +107,7 @@ def evaluate(
         BundleError: the bundle does not hold together.
         SourceError: none of the photographs can be read.
     """
-    subject = Subject(bundle, head)
+    subject = Subject(bundle, head, precision)
     chosen = points if points is not None else range(len(subject.manifest.operating_points))
     unsplit, skipped = Tally(), 0
     by_point = {point: Tally() for point in chosen}

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from narrows.codec.manifest import Precision
 from narrows.edge.head import HeadKind
 from narrows.errors import ConfigError
 from narrows.images.annotated import AnnotatedImages, is_annotated
@@ -60,6 +61,7 @@ def measured(
     points: Sequence[int] | None = None,
     qualities: Sequence[int] = QUALITIES,
     head: HeadKind = "auto",
+    precision: Precision = "fp32",
 ) -> dict[str, Any]:
     """`evaluate` behind a progress bar on standard error."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -72,6 +74,7 @@ def measured(
             qualities,
             head,
             advance=lambda frames: progress.advance(task, frames),
+            precision=precision,
         )
 
 

@@ -1,6 +1,7 @@
 """`narrows bundle video`: tables for videos, counted on sequences made of photographs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from narrows.codec.frame import load_frame_codec
 from narrows.codec.inter import CONTEXTS, Reference, Symbols, count_differences, tables_of
 from narrows.codec.manifest import Manifest
 from narrows.edge.head import load_head
-from narrows.images.labelled import LabelledImages
+from narrows.images.annotated import photographs
 from narrows.images.motion import Motion, sequence
 from narrows.images.preprocess import pad_to_stride, resize_and_crop
 from narrows.models.bundle import add_inter_tables
@@ -23,23 +24,23 @@ REACH = 32
 
 
 def run_inter_tables(
-    bundle: Path, data: Path, part: str | None, photographs: int, as_json: bool
+    bundle: Path, data: Sequence[Path], part: str, count: int, as_json: bool
 ) -> None:
-    """Count on `part`, write the tables, print.
+    """Count on `part` of every set, write the tables, print.
 
     Raises:
         NarrowsError: the bundle or the photographs cannot be read.
     """
-    images, manifest = LabelledImages(data), Manifest.load(bundle)
-    seen = images.of_part(part or ("train" if "train" in images.parts() else None))
+    manifest, sets = Manifest.load(bundle), [photographs(path, part) for path in data]
+    seen = [(images, name) for images, names in sets for name in names]
     head, codec = load_head(bundle, manifest), load_frame_codec(bundle, manifest)
     rng = np.random.default_rng(0)
     shape = (codec.channels * CONTEXTS, 2 * REACH + 1)
     counts = np.zeros((len(codec.points), *shape), np.int64)
-    chosen = evenly(seen, photographs)
-    for entry in track(chosen, "sequences", console=Console(stderr=True), transient=True):
+    chosen = evenly(seen, count)
+    for images, name in track(chosen, "sequences", console=Console(stderr=True), transient=True):
         rule = manifest.input
-        picture = resize_and_crop(images.image(entry.name), rule.short_side, rule.max_aspect)
+        picture = resize_and_crop(images.image(name), rule.short_side, rule.max_aspect)
         frames = sequence(picture, Motion.drawn(rng, FASTEST), FRAMES, rng)
         latents = [head.run(pad_to_stride(frame, rule.stride)) for frame in frames]
         for point in range(len(codec.points)):
@@ -49,7 +50,8 @@ def run_inter_tables(
                 symbols.append(codec.quantise(latent, point, before))
             counts[point] += count_differences(symbols, REACH)
     tables = [tables_of(c, codec.channels) for c in counts]
-    counted = {"data": data.name, "sequences": len(chosen), "frames": FRAMES, "fastest": FASTEST}
+    names = " + ".join(path.name for path in data)
+    counted = {"data": names, "sequences": len(chosen), "frames": FRAMES, "fastest": FASTEST}
     written = add_inter_tables(bundle, tables, counted)
     if as_json:
         print(json.dumps(counted | {"digest": written.digest}))

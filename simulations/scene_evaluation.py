@@ -17,6 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from narrows.codec import bitstream
+from narrows.codec.manifest import Precision
 from narrows.edge.head import HeadKind
 from narrows.edge.outcome import Outcome
 from narrows.edge.wire import message_bytes
@@ -83,6 +84,15 @@ class Translation:
         return Boxes(boxes.corners[kept], classes[kept].astype(np.int64), boxes.crowd[kept], unseen)
 
 
+def tells(images: AnnotatedImages, labels_of: dict[str, tuple[str, ...]]) -> bool:
+    """Whether a set and a bundle have a class in common."""
+    try:
+        Translation(images, labels_of)
+    except ConfigError:
+        return False
+    return True
+
+
 @dataclass
 class Scores:
     """All tasks' metrics of one way of sending, and its bytes."""
@@ -140,6 +150,7 @@ def evaluate_scenes(
     codecs: Sequence[str] = ("jpeg", "webp"),
     head: HeadKind = "auto",
     advance: Callable[[int], None] = lambda frames: None,
+    precision: Precision = "fp32",
 ) -> dict[str, Any]:
     """Measure a bundle on photographs of annotated sets; all tasks of every way from one sending.
 
@@ -150,7 +161,7 @@ def evaluate_scenes(
         BundleError: the bundle does not hold together.
         ConfigError: a set and the bundle have no class in common.
     """
-    subject = Subject(bundle, head)
+    subject = Subject(bundle, head, precision)
     labels_of = subject.manifest.labels_of
     translations = {images: Translation(images, labels_of) for images, _ in entries}
     known = {task for translation in translations.values() for task in translation.tables}
@@ -222,13 +233,14 @@ def measured_scenes(
     limit: int | None = None,
     codecs: Sequence[str] = ("jpeg", "webp"),
     head: HeadKind = "auto",
+    precision: Precision = "fp32",
 ) -> dict[str, Any]:
     """`evaluate_scenes` of a part of every set, with a progress bar. Raises NarrowsError."""
     entries = evenly([(images, e) for images in sets for e in images.of_part(part)], limit)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("photographs", total=len(entries))
         return evaluate_scenes(
-            bundle, entries, codecs, head, lambda done: progress.advance(task, done)
+            bundle, entries, codecs, head, lambda done: progress.advance(task, done), precision
         )
 
 

@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,17 @@ from narrows.images.labelled import LabelledImages
 from narrows.models.bundle import stamp
 from narrows.simulations.evaluation_report import measured, print_evaluation
 from narrows.simulations.quantisation import quantised
-from narrows.simulations.scene_evaluation import measured_scenes, print_scenes
+from narrows.simulations.scene_evaluation import measured_scenes, print_scenes, tells
 from narrows.training.cluster import train_on_cluster
 from narrows.training.export import export
-from narrows.training.recipe import load_recipe
 from narrows.training.run import Request, Started, models, start
 from narrows.training.split import SplitModel
 
 
 def run_training(
-    data: Sequence[Path],
-    out: Path,
-    recipe: str,
-    name: str | None,
-    teacher: str | None,
-    teacher_weights: Path | None,
-    run: Path | None,
-    part: str | None,
-    workers: int,
-    begin: Path | None,
-    seed: int,
-    as_json: bool,
+    request: Request, out: Path, name: str | None, workers: int, as_json: bool
 ) -> None:
     """Train, export to `out`, measure on photographs kept out of training. Raises NarrowsError."""
-    loaded = load_recipe(recipe)
-    request = Request(
-        data[0], loaded, run or Path("runs") / loaded.name, teacher, teacher_weights, seed, part,
-        more=tuple(data[1:]), begin=begin,
-    )  # fmt: skip
     if workers > 1:
         train_on_cluster(request, workers)
     console = Console(stderr=True)
@@ -54,7 +36,7 @@ def run_training(
     started = start(request, say)
     found = []
     for number, model in enumerate(models(started, request, say)):
-        target = out if loaded.coding.variable else out / f"rate-{number}"
+        target = out if request.recipe.coding.variable else out / f"rate-{number}"
         found.append(_bundle(target, name or out.name, model, started, request))
     for figures in found:
         if as_json:
@@ -73,7 +55,8 @@ def _bundle(
     quantised(partial, manifest, started.data.pictures, request.data.name)
     if is_annotated(request.data):
         sets = [AnnotatedImages(path) for path in (request.data, *request.more)]
-        figures = measured_scenes(partial, sets, "val")
+        telling = [s for s in sets if tells(s, manifest.labels_of)]
+        figures = measured_scenes(partial, telling, "val")
     else:
         figures = measured(partial, LabelledImages(request.data), started.kept_out)
     stamp(
@@ -92,6 +75,7 @@ def _provenance(request: Request, started: Started) -> dict[str, Any]:
         "recipe": request.recipe.model_dump(mode="json"),
         "seed": request.seed,
         "teacher": request.teacher or "none",
+        "unsplit": request.unsplit.name if request.unsplit else "trained here",
         "begin": request.begin.name if request.begin else "none",
         "commit": _commit(),
         "narrows": importlib.metadata.version("narrows"),

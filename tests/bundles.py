@@ -16,6 +16,7 @@ from narrows.models.bundle import (
     add_inter_tables,
     latent_spec,
     write_bundle,
+    write_manifest,
 )
 from narrows.models.head import Head
 from narrows.models.quantise import quantise_head
@@ -44,6 +45,14 @@ def write_tiny_scene(path: Path) -> Manifest:
     return write_tiny_bundle(path, "tiny-scene", tasks=TASKS)
 
 
+def renew(bundle: Path, version: str) -> Manifest:
+    """Another version of the same files: its manifest says so."""
+    fields = Manifest.load(bundle).as_dict()
+    provenance = fields["provenance"] | {"version": version}
+    write_manifest(bundle, fields | {"provenance": provenance})
+    return Manifest.load(bundle)
+
+
 def write_tiny_bundle(
     path: Path, name: str = "tiny", seed: int = 0, tasks: dict[str, tuple[str, ...]] | None = None
 ) -> Manifest:
@@ -66,7 +75,7 @@ def write_tiny_bundle(
         build_tail(config).eval(),
         build_unsplit(config).eval(),
     )
-    points = [{"id": i, "packet_bytes": 0.0, "accuracy": 0.0} for i in range(3)]
+    points = [{"id": i, "packet_bytes": 150.0 - 50 * i, "accuracy": 0.0} for i in range(3)]
     write_bundle(path, network, {
         "name": name, "cut": "features[:4]", "tail": config, "labels": LABELS, "folders": LABELS,
         "tasks": tasks,

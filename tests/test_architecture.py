@@ -15,13 +15,24 @@ MAY_IMPORT = {
     "kernels": set(),
     "protos": set(),
     "images": set(),
+    "security": set(),
+    "telemetry": set(),
     "codec": {"kernels"},
     "sharing": {"kernels"},
     "models": {"codec", "kernels", "images"},
-    "edge": {"codec", "kernels", "protos", "sharing", "images"},
-    "server": {"models", "codec", "kernels", "protos", "sharing", "images"},
+    "edge": {"codec", "kernels", "protos", "sharing", "images", "security", "telemetry"},
+    "server": {
+        "models",
+        "codec",
+        "kernels",
+        "protos",
+        "sharing",
+        "images",
+        "security",
+        "telemetry",
+    },
     "training": {"models", "codec", "kernels", "images"},
-    "federated": {"training", "models", "codec", "kernels", "images"},
+    "federated": {"training", "models", "codec", "kernels", "images", "sharing", "security"},
 }
 ABOVE = set(MAY_IMPORT)
 MAY_IMPORT["simulations"] = ABOVE
@@ -64,7 +75,7 @@ def test_no_arrow_runs_upward(path):
     assert not upward, f"{room} may not import {upward}"
 
 
-@pytest.mark.parametrize("room", ["edge", "codec", "kernels", "images", "protos"])
+@pytest.mark.parametrize("room", ["edge", "codec", "kernels", "sharing", "images", "protos"])
 def test_the_device_names_no_heavy_package(room):
     heavy = {"torch", "torchvision", "ray", "compressai", "flwr"}
     for path in FILES:
@@ -77,6 +88,13 @@ def test_nothing_below_the_benchmarks_needs_an_integration(integration):
     for path in FILES:
         if room_of(path) not in {"simulations", "cli"}:
             assert not any(name.startswith(integration) for name in imports(path)), path
+
+
+def test_shares_and_masks_know_no_randomness_but_the_systems():
+    for path in FILES:
+        if room_of(path) == "sharing":
+            assert "random" not in {name.split(".")[0] for name in imports(path)}, path
+            assert "np.random" not in path.read_text(), path
 
 
 def test_importing_the_device_loads_neither_torch_nor_ray():

@@ -1,5 +1,7 @@
 """The entropy coder on NVIDIA GPUs: whole batches, the bitstream of every other coder here.
 
+And the field product of secret shares, exact like every other of it.
+
 Built with -DNARROWS_CUDA=ON; `available` says whether this machine can run it. Latents stay on the
 GPU: any float32 array there that speaks DLPack (torch, CuPy, JAX). Work goes to the CUDA stream of
 that handle (torch: `torch.cuda.current_stream().cuda_stream`), and is done when a call returns.
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.kernels.coder.arrays import EncodedPayload, TableArrays, check_lanes
+from narrows.kernels.field import P31, P61
 
 try:
     from narrows.kernels.cuda import _cuda
@@ -20,6 +23,7 @@ except ImportError:
 
 Floats = NDArray[np.float32]
 Coded = tuple[bytes, int, int]  # payload, lanes, tail
+NOT_BUILT = "built without CUDA: configure with -DNARROWS_CUDA=ON"
 VERDICTS = (
     None,
     "bytes, lanes and tail that no payload has",
@@ -97,12 +101,32 @@ def decode_batch(
     return [VERDICTS[verdict] for verdict in found]
 
 
+def field_matmul(left: Any, right: Any, p: int, out: Any, stream: int = 0) -> None:
+    """uint64 (m, k) by (k, n), entries below p, into uint64 (m, n): their product modulo p.
+
+    p: field.P31 or field.P61. All three on one GPU, row after row.
+
+    Raises:
+        ValueError: shapes that do not fit, another p, an entry not below p.
+        RuntimeError: from CUDA.
+    """
+    if _cuda is None:
+        raise RuntimeError(NOT_BUILT)
+    if p not in (P31, P61):
+        raise ValueError(f"expected p to be 2^31 - 1 or 2^61 - 1, got {p}")
+    a, b, c = (tuple(matrix.shape) for matrix in (left, right, out))
+    if not (len(a) == len(b) == 2 and a[1] == b[0] and c == (a[0], b[1])):
+        raise ValueError(f"expected (m, k) by (k, n) into (m, n), got {a} by {b} into {c}")
+    if not _cuda.field_matmul(left, right, p.bit_length(), out, stream):
+        raise ValueError(f"expected entries below {p}")
+
+
 def _check_frames(
     frames: Any, tables: TableArrays, gain: Floats, median: Floats
 ) -> tuple[int, int]:
     """The batch size and a channel's symbols."""
     if _cuda is None:
-        raise RuntimeError("built without CUDA: configure with -DNARROWS_CUDA=ON")
+        raise RuntimeError(NOT_BUILT)
     shape = tuple(frames.shape)
     if len(shape) != 4 or shape[1] != tables.channels:
         raise ValueError(f"expected (batch, {tables.channels}, height, width), got {shape}")
@@ -121,4 +145,4 @@ def _prepared(tables: TableArrays, frames: Any, area: int) -> Any:
     return tables.prepared[key]
 
 
-__all__ = ["VERDICTS", "available", "decode_batch", "encode_batch"]
+__all__ = ["VERDICTS", "available", "decode_batch", "encode_batch", "field_matmul"]

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/coder.h"
+#include "cuda/field.h"
 
 namespace narrows::cuda {
 namespace {
@@ -17,6 +18,8 @@ template <typename T>
 using Host = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Latents = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cuda>;
 using LatentsOut = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cuda>;
+template <typename T>
+using Matrix = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cuda>;
 
 void require(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
@@ -130,6 +133,18 @@ nb::list decode(const Coder& coder, nb::list frames, Host<float> inverse_gain, H
   return found;
 }
 
+// False where an entry is not below the prime. narrows.kernels.cuda checks shapes.
+bool multiply(Matrix<const uint64_t> left, Matrix<const uint64_t> right, int bits,
+              Matrix<uint64_t> out, uintptr_t stream_handle) {
+  nb::gil_scoped_release unlocked;
+  const auto stream = reinterpret_cast<cudaStream_t>(stream_handle);
+  require(cudaSetDevice(out.device_id()));
+  const Buffer<uint32_t> wrong(std::vector<uint32_t>{0}, stream);
+  field_matmul(left.data(), right.data(), left.shape(0), left.shape(1), right.shape(1), bits,
+               out.data(), wrong.data(), stream);
+  return wrong.fetched(1)[0] == 0;
+}
+
 }  // namespace
 }  // namespace narrows::cuda
 
@@ -138,6 +153,7 @@ NB_MODULE(_cuda, m) {
   m.def("devices", &devices);
   m.def("device_of",
         [](nanobind::ndarray<nanobind::device::cuda> array) { return array.device_id(); });
+  m.def("field_matmul", &multiply);
   nanobind::class_<Coder>(m, "Coder")
       .def(nanobind::new_(&make_coder))
       .def("encode", &encode)

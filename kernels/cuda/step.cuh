@@ -9,12 +9,7 @@
 #include "coder/format.h"
 #include "coder/rows.h"
 #include "coder/tables.h"
-
-#ifdef __CUDACC__
-#define NARROWS_DEVICE __host__ __device__ __forceinline__
-#else
-#define NARROWS_DEVICE inline
-#endif
+#include "cuda/host_device.h"
 
 namespace narrows::cuda {
 

@@ -38,38 +38,44 @@ SERVER = ("decode", "tail", "reply")
 
 @dataclass(frozen=True)
 class Row:
-    """What some answers to one packet cost, medians over frames."""
+    """What some answers cost, medians over frames; `packets`: how many brought them."""
 
     tasks: tuple[str, ...]
+    packets: int
     device_ms: float
     packet_bytes: float
     server_ms: float
     latency_ms: float
 
 
-def show_scene(options: Options, task: str, as_json: bool) -> None:
+def show_scene(options: Options, task: str, separate: Sequence[Path], as_json: bool) -> None:
     """Run it and print. Raises NarrowsError."""
     console = Console(stderr=True, highlight=False)
-    result = run_scene(options, task, console)
+    result = run_scene(options, task, separate, console)
     if as_json:
         print(json.dumps(result))
         return
     table = Table(
-        "answers", "device ms", "packet bytes", "server ms", "latency ms",
+        "answers", "packets", "device ms", "packet bytes", "server ms", "latency ms",
         title=f"{result['frames']} frames over {result['link']}: what further answers cost",
     )  # fmt: skip
     for row in result["costs"]:
         numbers = (
             f"{row[k]:,.1f}" for k in ("device_ms", "packet_bytes", "server_ms", "latency_ms")
         )
-        table.add_row(", ".join(row["tasks"]), *numbers)
+        table.add_row(", ".join(row["tasks"]), str(row["packets"]), *numbers)
     out = Console(highlight=False)
     out.print(table)
     out.print(f"report: {options.report / 'index.html'}")
 
 
-def run_scene(options: Options, task: str, console: Console) -> dict[str, Any]:
-    """Returns the JSON object of `narrows demo --task`; writes the report."""
+def run_scene(
+    options: Options, task: str, separate: Sequence[Path], console: Console
+) -> dict[str, Any]:
+    """Returns the JSON object of `narrows demo --task`; writes the report.
+
+    separate: bundles for one task each, whose packets, one after the other, are the alternative.
+    """
     manifest = Manifest.load(options.bundle)
     have = tuple(manifest.labels_of)
     wanted = have if task == "all" else tuple(t.strip() for t in task.split(","))
@@ -86,6 +92,8 @@ def run_scene(options: Options, task: str, console: Console) -> dict[str, Any]:
             console.print(f"asking for {', '.join(tasks)} ...")
             records = _sent(options.bundle, manifest, address, tasks, frames)
             rows.append(_row(tasks, records))
+    if separate:
+        rows.append(_separately(options, separate, frames, console))
     _write(options.report, manifest, records, rows)
     return {
         "bundle": manifest.name,
@@ -94,6 +102,24 @@ def run_scene(options: Options, task: str, console: Console) -> dict[str, Any]:
         "costs": [vars(row) for row in rows],
         "errors": sum(not record.outcome.ok for record in records),
     }
+
+
+def _separately(
+    options: Options, bundles: Sequence[Path], frames: Sequence[SourceFrame], console: Console
+) -> Row:
+    """The sum over bundles, each with a server and a packet of its own."""
+    rows = []
+    for bundle in bundles:
+        manifest = Manifest.load(bundle)
+        console.print(f"asking {manifest.name} alone ...")
+        with (
+            serving(bundle, options.executor, options.replicas) as server,
+            linked(server, options.link) as address,
+        ):
+            tasks = tuple(manifest.labels_of)
+            rows.append(_row(tasks, _sent(bundle, manifest, address, tasks, frames)))
+    tasks = tuple(task for row in rows for task in row.tasks)
+    return Row(tasks, len(rows), *(sum(getattr(row, cost) for row in rows) for cost in COSTS))
 
 
 def _frames(options: Options) -> list[SourceFrame]:
@@ -141,7 +167,7 @@ def _row(tasks: tuple[str, ...], records: Sequence[FrameRecord]) -> Row:
 
     sizes = [r.outcome.wire.packet_bytes for r in answered]
     whole = median(sum(r.timing_ms.values()) for r in answered)
-    return Row(tasks, middle(DEVICE), sum(sizes) / len(sizes), middle(SERVER), whole)
+    return Row(tasks, 1, middle(DEVICE), sum(sizes) / len(sizes), middle(SERVER), whole)
 
 
 def _write(
@@ -151,7 +177,7 @@ def _write(
     answered = [r for r in records if r.outcome.ok and r.image is not None]
     sheet(evenly(answered, SHOWN)).save(folder / "answers.png")
     cells = "".join(
-        f"<tr><td>{html.escape(', '.join(row.tasks))}<td>{row.device_ms:.2f}"
+        f"<tr><td>{html.escape(', '.join(row.tasks))}<td>{row.packets}<td>{row.device_ms:.2f}"
         f"<td>{row.packet_bytes:,.0f}<td>{row.server_ms:.1f}<td>{row.latency_ms:.1f}"
         for row in rows
     )
@@ -161,7 +187,7 @@ def _write(
         "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto}img{max-width:100%}"
         f"td,th{{padding:0 1em;text-align:left}}</style><h1>{title}</h1>"
         "<img src=answers.png alt='photographs with label, boxes and mask'>"
-        "<table><tr><th>answers<th>device ms<th>packet bytes<th>server ms<th>latency ms"
+        "<table><tr><th>answers<th>packets<th>device ms<th>packet bytes<th>server ms<th>latency ms"
         f"{cells}</table>\n"
     )
 
@@ -176,7 +202,8 @@ def sheet(records: Sequence[FrameRecord]) -> Image.Image:
         pictures.append(picture.resize((WIDTH, height), Image.Resampling.LANCZOS))
     lines = [pictures[i : i + COLUMNS] for i in range(0, len(pictures), COLUMNS)]
     heights = [max(p.height for p in line) for line in lines]
-    whole = Image.new("RGB", (COLUMNS * WIDTH, max(1, sum(heights))), "white")
+    columns = min(COLUMNS, len(pictures))
+    whole = Image.new("RGB", (max(1, columns * WIDTH), max(1, sum(heights))), "white")
     top = 0
     for line, height in zip(lines, heights, strict=True):
         for column, picture in enumerate(line):

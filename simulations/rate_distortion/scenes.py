@@ -29,7 +29,7 @@ from narrows.simulations.rate_distortion.measure import TIMED
 from narrows.simulations.rate_distortion.report import DROPS, OURS
 from narrows.simulations.rate_distortion.statistics import bytes_at, common
 from narrows.simulations.rate_distortion.subjects import BundleSubject, CodecSubject, Subject
-from narrows.simulations.scene_evaluation import METRICS, evaluate_scenes
+from narrows.simulations.scene_evaluation import METRICS, evaluate_scenes, tells
 
 DEVICE = "device:"
 Rows = list[dict[str, Any]]
@@ -61,10 +61,14 @@ def run_scene_bench(asked: SceneBenchmark, as_json: bool, plot: Path | None) -> 
     measured: dict[str, dict[str, Any]] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for method, folder in bundles.items():
-            task = progress.add_task(method, total=len(entries))
+            folder = Path(str(folder).removeprefix(DEVICE))
+            labels_of = Manifest.load(folder).labels_of
+            known = {s for s in sets if tells(s, labels_of)}
+            telling = [(s, e) for s, e in entries if s in known]
+            task = progress.add_task(method, total=len(telling))
             measured[method] = evaluate_scenes(
-                Path(str(folder).removeprefix(DEVICE)), entries,
-                codecs if method == OURS else (), advance=lambda n, t=task: progress.advance(t, n),  # type: ignore[misc]
+                folder, telling, codecs if method == OURS else (),
+                advance=lambda n, t=task: progress.advance(t, n),  # type: ignore[misc]
             )  # fmt: skip
     pictures = _pictures(asked.bundle, entries)
     times = _times(asked, bundles, codecs, pictures)
@@ -145,6 +149,8 @@ def _figures(
     """One task's JSON object: the keys of `narrows bench rd` with `score` for `accuracy`."""
     methods: dict[str, Rows] = {}
     for method, figures in measured.items():
+        if task not in figures["metrics"]:
+            continue  # a bundle for other tasks
         ms, macs = times[method]
         if method.startswith(DEVICE):  # an answer's few bytes are not counted
             row = {"score": figures["unsplit_scores"][task], "bytes": 0.0}

@@ -11,7 +11,14 @@
     │   ├── ShapeError       ... a latent this bundle does not accept
     │   ├── CorruptPayload   ... the entropy decoder found an impossible state
     │   └── MissingReference ... coded against a frame that is not here
-    ├── SourceError          a photo, folder or video that cannot be read
+    ├── SourceError          a photo, folder, video or table that cannot be read
+    ├── SharingError         what parties sent gives no result
+    │   ├── TooFewResponses  ... fewer than the recovery threshold
+    │   ├── WrongResponses   ... they do not lie on one polynomial, or are malformed
+    │   └── UnusableSet      ... no blinded set of record ids, or no positions in one
+    ├── IdentityError        a party that does not prove to be the one it names
+    ├── SealError            a sealed message that was altered, or meant for another place
+    ├── SessionError         a vertical session that cannot begin, or not go on
     └── LinkError            the server cannot be reached, or stopped answering
 
 Each message says what was expected, what came, and what to do. The command line turns
@@ -64,7 +71,39 @@ class MissingReference(PacketError):
 
 
 class SourceError(NarrowsError):
-    """A photo, folder or video cannot be read."""
+    """A photo, folder, video or table cannot be read."""
+
+
+class SharingError(NarrowsError):
+    """What parties sent does not give the result that they compute together."""
+
+
+class TooFewResponses(SharingError):
+    """Fewer parties answered than the recovery threshold asks for."""
+
+
+class WrongResponses(SharingError):
+    """Responses that are malformed or disagree; `parties` are those the message names."""
+
+    def __init__(self, message: str, parties: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.parties = parties
+
+
+class UnusableSet(SharingError):
+    """Bytes that are no blinded set of record ids, or positions that are not in one."""
+
+
+class IdentityError(NarrowsError):
+    """A party that does not prove to be the one it names."""
+
+
+class SealError(NarrowsError):
+    """A sealed message that was altered, or was sealed for another place than it came to."""
+
+
+class SessionError(NarrowsError):
+    """A vertical session whose members do not agree, or of which too few are left."""
 
 
 class LinkError(NarrowsError):

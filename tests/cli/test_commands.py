@@ -42,9 +42,8 @@ def test_every_command_has_help(command):
         (("serve", "absent"), "expected a bundle's manifest"),
         (("evaluate", "absent", "--data", "absent.tar"), "absent.tar: expected a folder or a tar"),
         (("train", "absent.tar", "--out", "x", "--recipe", "absent"), "no recipe 'absent'"),
-        (("demo", "--task", "all"), "--task needs --bundle"),
-        (("bench", "rd", "--data", "x.tar", "--task", "all"), "--task needs --unsplit"),
         (("serve", ".", "--executor", "slurm"), "expected local or ray"),
+        (("serve", ".", "--tail", "fast"), "--tail 'fast': expected auto, eager, compiled"),
     ],
 )
 def test_a_users_error_is_one_line_and_exit_code_2(arguments, said):

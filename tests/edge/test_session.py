@@ -5,7 +5,6 @@ import binascii
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from time import monotonic_ns
 
 import pytest
@@ -19,7 +18,7 @@ from narrows.simulations.faults import MAX_RECEIVED, Fault, FaultyServer
 from narrows.simulations.links.relay import Relay
 from narrows.simulations.links.spec import LinkSpec
 
-PATIENT = LinkSettings(deadline_ms=60_000, keepalive_ms=20_000)
+PATIENT = LinkSettings(deadline_ms=60_000)
 
 
 def payload(number: int, size: int = 300) -> Payload:
@@ -180,7 +179,7 @@ def test_a_dropped_connection_loses_no_frame() -> None:
 
 
 def test_a_silent_outage_is_noticed_and_survived() -> None:
-    """The link stalls with its connections open; keepalive gives the old one up."""
+    """The link stalls with its connections open; without a sign of life the old one is given up."""
 
     async def disturb(relay: Relay, session: Session) -> None:
         relay.cut()
@@ -188,8 +187,7 @@ def test_a_silent_outage_is_noticed_and_survived() -> None:
             await asyncio.sleep(0.01)
         relay.restore()
 
-    settings = replace(PATIENT, keepalive_ms=1000)
-    outcomes, session = asyncio.run(through_a_relay(disturb, settings))
+    outcomes, session = asyncio.run(through_a_relay(disturb, PATIENT))
     assert [o.status for o in outcomes] == ["OK"] * 33
     assert session.reconnects >= 1
 
@@ -297,3 +295,36 @@ def test_wire_bytes_are_reported_with_each_frame() -> None:
     for outcome in outcomes:
         assert outcome.wire.packet_bytes == 300
         assert 300 < outcome.wire.message_bytes < outcome.wire.total_bytes < 350
+
+
+def test_a_server_that_is_slow_but_alive_is_waited_for() -> None:
+    """It owes answers for longer than a dead one is given, and answers pings meanwhile."""
+
+    async def scenario() -> tuple[Outcome, Session]:
+        settings = LinkSettings(deadline_ms=1_500, silence_s=0.05, sign_s=0.2)
+        async with (
+            FaultyServer(Fault.SILENT) as server,
+            Session(server.address, settings) as session,
+        ):
+            return await session.ask(payload(1)), session
+
+    outcome, session = asyncio.run(scenario())
+    assert outcome.status == DEADLINE
+    assert session.reconnects == 0
+
+
+def test_a_link_slower_than_it_is_taken_for_is_learned_of() -> None:
+    """A frame takes longer than a sign of life may: patience grows until it is through."""
+
+    async def scenario() -> tuple[Outcome, Session]:
+        settings = LinkSettings(deadline_ms=60_000, silence_s=0.05, sign_s=0.1)
+        async with (
+            FaultyServer(Fault.NONE) as server,
+            Relay(server.address, LinkSpec.parse("16kbit,10ms")) as relay,
+            Session(f"127.0.0.1:{relay.port}", settings) as session,
+        ):
+            return await session.ask(payload(1, size=3000)), session
+
+    outcome, session = asyncio.run(scenario())
+    assert outcome.status == "OK"
+    assert session.reconnects >= 1

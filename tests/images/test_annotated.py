@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from narrows.errors import SourceError
-from narrows.images.annotated import AnnotatedImages, is_annotated
+from narrows.images.annotated import AnnotatedImages, is_annotated, photographs
 from narrows.images.annotations import UNKNOWN
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -95,3 +95,14 @@ def test_published_sets_are_read_in_the_form_they_come_in(file, parts, tasks):
             x0, y0, x1, y1 = boxes.corners[boxes.classes == 0][0].round().astype(int)
             inside = (mask[y0:y1, x0:x1] == 1).sum()
             assert inside >= 0.99 * (mask == 1).sum()
+
+
+def test_photographs_of_a_part_whatever_the_set(own, tmp_path):
+    images, names = photographs(own, "val")
+    assert names == tuple(a.name for a in AnnotatedImages(own).of_part("val"))
+    images.image(names[0])
+    folder = tmp_path / "plain" / "red"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "one.png")
+    _, names = photographs(tmp_path / "plain", "train")  # no parts: all
+    assert names == ("red/one.png",)

@@ -1,4 +1,4 @@
-"""The GPU's coder: on an emulated warp, compiled for GPUs, and run on one where there is one."""
+"""The GPU's coder and field product: emulated, compiled for GPUs, and run where there is one."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from coding import laplace_symbols, laplace_tables
 
-from narrows.kernels import coder, cuda
+from narrows.kernels import coder, cuda, field
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +25,9 @@ def compiler(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def emulation(tmp_path_factory):
-    """The native test, built against the library that CMake builds."""
-    cxx, cmake = compiler("g++"), compiler("cmake")
+def library(tmp_path_factory):
+    """The folder of the library that CMake builds."""
+    cmake = compiler("cmake")
     build = tmp_path_factory.mktemp("kernels")
     configure = [cmake, "-S", ROOT, "-B", build, "-DNARROWS_PYTHON=OFF"]
     subprocess.run(configure, check=True, capture_output=True)
@@ -37,34 +37,49 @@ def emulation(tmp_path_factory):
         check=True,
         capture_output=True,
     )
-    source = Path(__file__).parent / "native" / "cuda_emulation.cc"
-    program = build / "cuda_emulation"
+    return build
+
+
+def program(name, library):
+    """A native test, built against the library."""
+    source = Path(__file__).parent / "native" / f"{name}.cc"
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
-        [cxx, *flags, f"-I{KERNELS}", source, build / "libkernels.a", "-o", program], check=True
-    )
-    return program
+        [compiler("g++"), *flags, f"-I{KERNELS}", source, library / "libkernels.a", "-pthread",
+         "-o", library / name],
+        check=True,
+    )  # fmt: skip
+    return library / name
 
 
-def test_a_warp_writes_and_reads_the_native_coders_bytes(emulation):
-    result = subprocess.run([emulation, "1", "100"], capture_output=True, text=True, check=False)
+def test_a_warp_writes_and_reads_the_native_coders_bytes(library):
+    command = [program("cuda_emulation", library), "1", "100"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("101 payloads equal")
 
 
+def test_blocks_multiply_as_the_native_field_product_does(library):
+    command = [program("cuda_field", library), "1", "20"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout == "40 products equal\n"
+
+
 @pytest.mark.parametrize("architecture", ["sm_87", "sm_90", "sm_120"])
-def test_kernels_compile_without_spills(architecture, tmp_path):
+@pytest.mark.parametrize(("source", "kernels"), [("coder", 4), ("field", 2)])
+def test_kernels_compile_without_spills(source, kernels, architecture, tmp_path):
     nvcc = compiler("nvcc")
     command = [nvcc, "-std=c++20", "-O3", f"-I{KERNELS}", "-cubin", f"-arch={architecture}"]
     result = subprocess.run(
-        [*command, "-Xptxas", "-v", "-o", tmp_path / "coder.cubin", KERNELS / "cuda" / "coder.cu"],
+        [*command, "-Xptxas", "-v", "-o", tmp_path / "cubin", KERNELS / "cuda" / f"{source}.cu"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", result.stderr)
-    assert len(spills) == 4, result.stderr
+    assert len(spills) == kernels, result.stderr
     assert set(spills) == {("0", "0")}
 
 
@@ -74,6 +89,9 @@ def test_without_the_extension_a_call_says_how_to_build_it(monkeypatch):
     assert not cuda.available()
     with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
         cuda.encode_batch(np.zeros((1, 4, 2, 2), np.float32), ones, ones, tables)
+    residues = np.zeros((2, 2), np.uint64)
+    with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
+        cuda.field_matmul(residues, residues, field.P61, residues)
 
 
 @needs_gpu
@@ -96,3 +114,23 @@ def test_the_gpu_writes_and_reads_the_native_coders_bytes(lanes):
     expected, reasons = coder.decode_latents(coded, tables, 1 / gain, median, 33, 21, 1)
     assert [e is None for e in errors] == [r is None for r in reasons]
     np.testing.assert_array_equal(out.cpu().numpy(), expected)
+
+
+@needs_gpu
+@pytest.mark.parametrize("p", [field.P31, field.P61])
+@pytest.mark.parametrize(
+    "shape", [(1, 50, 4096), (449, 899, 32), (65, 17, 130), (3, 0, 4)], ids=str
+)
+def test_the_gpu_multiplies_as_the_native_field_product_does(shape, p):
+    torch = pytest.importorskip("torch")
+    m, k, n = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, p, (m, k), np.uint64), rng.integers(0, p, (k, n), np.uint64)
+    out = torch.empty((m, n), dtype=torch.uint64, device="cuda")
+    on_gpu = [torch.from_numpy(factor).cuda() for factor in (a, b)]
+    cuda.field_matmul(*on_gpu, p, out)
+    np.testing.assert_array_equal(out.cpu().numpy(), field.matmul(a, b, p))
+    if k:
+        b[-1, -1] = p
+        with pytest.raises(ValueError, match="below"):
+            cuda.field_matmul(on_gpu[0], torch.from_numpy(b).cuda(), p, out)

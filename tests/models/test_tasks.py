@@ -7,12 +7,14 @@ from torch import nn
 
 from narrows.errors import ConfigError
 from narrows.models.backbones import build_backbone
+from narrows.models.backbones.backbone import stage_outputs
 from narrows.models.bundle import TailRunner
 from narrows.models.tail import build_tail, build_unsplit, outputs
 from narrows.models.tasks import TaskHeads
 from narrows.models.tasks.detection import KINDS, DetectionHead, read
 from narrows.models.tasks.segmentation import KINDS as SEGMENTERS
 from narrows.models.tasks.segmentation import SegmentationHead
+from narrows.models.tasks.yolox import YoloxHead
 
 LABELS = 4
 CONFIG = {
@@ -169,3 +171,42 @@ def test_every_segmenter_gives_logits_at_the_first_maps_resolution(kind):
     head = SegmentationHead(5, (96, 144, 208), (8, 16, 32), kind, width=16).eval()
     maps = [torch.randn(2, c, s, 2 * s) for c, s in ((96, 8), (144, 4), (208, 2))]
     assert head(maps).shape == (2, 5, 8, 16)
+
+
+def test_yolox_reads_a_box_at_its_place():
+    torch.manual_seed(0)
+    head = YoloxHead(labels=3, channels=(64, 128, 256), strides=(8, 16, 32)).eval()
+    for level in head.levels:
+        for part in (level.box, level.object, level.classes[-1]):
+            nn.init.zeros_(part.weight)
+            nn.init.constant_(part.bias, -20.0 if part is not level.box else 0.0)
+    maps = [torch.zeros(1, c, 96 // s, 128 // s) for c, s in ((64, 8), (128, 16), (256, 32))]
+    assert not len(head(maps, (96, 128), None)[0]["boxes"])
+    nn.init.constant_(head.levels[1].object.bias, 20.0)
+    nn.init.constant_(head.levels[1].classes[-1].bias[1:2], 20.0)
+    nn.init.constant_(head.levels[1].box.bias[:2], 0.5)
+    (found,) = head(maps, (96, 128), None)
+    assert len(found["boxes"]) == 6 * 8  # each position of 1/16; none overlaps another
+    assert set(found["labels"].tolist()) == {1}
+    assert found["boxes"].amin(0).tolist() == [0, 0, 16, 16]
+    assert found["boxes"].amax(0).tolist() == [112, 80, 128, 96]
+    with pytest.raises(ConfigError, match="as trained"):
+        head(maps, (96, 128), [])
+
+
+def test_deeplabs_body_keeps_a_sixteenth_of_the_side():
+    backbone = build_backbone("mobilenet_v2_tf16", 5).eval()
+    maps = backbone.front(torch.zeros(1, 3, 96, 64))
+    assert maps.shape == (1, backbone.cut_channels, 12, 8)
+    first, last = stage_outputs(backbone.rest[0], maps)
+    assert first.shape[2:] == last.shape[2:] == (6, 4)
+    assert last.shape[1] == backbone.body_channels
+
+
+def test_yolox_focuses_every_second_pixel_and_keeps_odd_maps():
+    backbone = build_backbone("yolox_nano", 1).eval()
+    focused = backbone.front[0][0](torch.arange(48.0).view(1, 3, 4, 4))
+    assert focused[0, ::3, 0, 0].tolist() == [0, 4, 1, 5]  # down, then right
+    head = YoloxHead(labels=2, channels=(64, 128, 256), strides=(8, 16, 32)).eval()
+    maps = list(stage_outputs(backbone.rest[0], backbone.front(torch.zeros(1, 3, 80, 112))))
+    assert [tuple(m.shape[2:]) for m in head.neck(*maps)] == [(10, 14), (5, 7), (3, 4)]

@@ -168,7 +168,9 @@ def test_a_frame_whose_time_is_up_is_not_run(served, packets):
         late = asyncio.create_task(
             _infer(stub, Frame(frame_id=2, packet=packets[0], deadline_ms=1))
         )
-        while not len(replica._batcher) or not replica._batcher._waiting[0].expired(monotonic_ns()):
+        while not len(replica._batcher) or not next(replica._batcher._waiting.in_order()).expired(
+            monotonic_ns()
+        ):
             await asyncio.sleep(0.001)
         release.set()
         return await first, await late
@@ -178,7 +180,7 @@ def test_a_frame_whose_time_is_up_is_not_run(served, packets):
     assert late.status.code == Status.DEADLINE_EXCEEDED
 
 
-def test_a_full_queue_refuses_at_once(served, packets):
+def test_a_full_queue_refuses_at_once(served, packets, tiny_bundle):
     async def scenario(replica, stub):
         entered, release = held(replica)
         running = asyncio.create_task(_infer(stub, Frame(frame_id=1, packet=packets[0])))
@@ -186,12 +188,17 @@ def test_a_full_queue_refuses_at_once(served, packets):
         waiting = [asyncio.create_task(_infer(stub, Frame(packet=packets[0]))) for _ in range(2)]
         while len(replica._batcher) < 2:
             await asyncio.sleep(0.001)
-        refused = await stub.Infer(Frame(packet=packets[0]))
+        refused = [await stub.Infer(Frame(packet=packet)) for packet in packets[:3]]
         release.set()
         return refused, [await running, *[await w for w in waiting]]
 
     refused, answered = served(scenario, max_waiting=2)
-    assert refused.status.code == Status.OVERLOADED
+    assert {each.status.code for each in refused} == {Status.OVERLOADED}
+    sizes = {p.id: p.packet_bytes for p in Manifest.load(tiny_bundle).operating_points}
+    for point, each in enumerate(refused):  # one packet of each point
+        fewer = {p: size for p, size in sizes.items() if size < sizes[point]}
+        hint = each.status.cheaper_point if each.status.HasField("cheaper_point") else None
+        assert hint == max(fewer, key=lambda p: fewer[p], default=None)
     assert all(r.status.code == Status.OK for r in answered)
 
 

@@ -82,6 +82,15 @@ def test_it_sends_frames_and_prints_its_memory_and_start_up(device, tiny_bundle,
     assert last["summary"]["startup_ms"] > 0
 
 
+def test_it_takes_part_in_a_vertical_session(device, tmp_path):
+    (tmp_path / "columns.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(9)))
+    join = [device, "-m", "narrows", "vertical", "join", "columns.csv", "--name", "bank"]
+    join += ["--coordinator", "127.0.0.1:1", "--give-up-seconds", "0.2"]
+    done = subprocess.run(join, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "narrows: 127.0.0.1:1: no coordinator for 0.2 s" in done.stderr
+
+
 def test_without_a_compiler_the_reference_coder_is_installed(tmp_path):
     python = installed(tmp_path / "env", CC="/bin/false", CXX="/bin/false")
     assert said(python, "from narrows.kernels import BACKEND; print(BACKEND)") == "reference"

@@ -1,5 +1,6 @@
 """Annotated photographs: crops keep what they know in step, and a run ends in a bundle."""
 
+import json
 import re
 
 import numpy as np
@@ -8,16 +9,21 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the server extra")
 
 from annotated import LABELS, write_set
+from safetensors.torch import save_file
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.images.annotated import AnnotatedImages
 from narrows.images.annotations import UNKNOWN
+from narrows.models.bundle import load_weights
+from narrows.models.tail import build_unsplit
 from narrows.simulations.scene_evaluation import Translation, measured_scenes, print_scenes
 from narrows.simulations.training_session import run_training
+from narrows.training.export import export
 from narrows.training.recipe import RECIPES, Recipe, load_recipe, tomllib
 from narrows.training.run import Request, models, start
 from narrows.training.scenes import load_scenes, merged_labels
+from narrows.training.split import SplitModel
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +84,8 @@ def tiny() -> Recipe:
 
 
 def test_a_run_ends_in_a_bundle_with_every_tasks_score(folder, tmp_path, capsys):
-    recipe = tmp_path / "tiny.toml"
-    recipe.write_text(tiny_toml())
     out = tmp_path / "squares"
-    run_training(
-        [folder], out, str(recipe), None, None, None, tmp_path / "run", None, 1, None, 0, True
-    )
+    run_training(Request(folder, tiny(), tmp_path / "run"), out, None, 1, True)
     manifest = Manifest.load(out)
     manifest.verify_files(out)
     assert {k: list(v) for k, v in manifest.labels_of.items()} == LABELS
@@ -119,12 +121,74 @@ def test_a_detectors_bottleneck_imitates_and_its_detector_stays(folder, tmp_path
     assert model.tail_config["tasks"]["detection"]["kind"] == name.split("_", 1)[1]
 
 
+def test_a_run_for_one_task_knows_of_no_other(folder, tmp_path):
+    request = Request(folder, tiny(), tmp_path / "run", tasks=("segmentation",))
+    started = start(request, lambda line: None)
+    assert set(started.data.labels_of) == {"segmentation"}
+    assert all(s.label == -1 and s.boxes is None for s in started.data.scenes)
+    assert set(started.unsplit.tasks.heads) == {"segmentation"}
+    with pytest.raises(ConfigError, match="the photographs tell classification"):
+        start(Request(folder, tiny(), tmp_path / "no", tasks=("depth",)), lambda line: None)
+    with pytest.raises(ConfigError, match="another recipe"):
+        start(Request(folder, tiny(), tmp_path / "run"), lambda line: None)
+
+
+def test_a_bundles_network_is_split_anew_for_one_of_its_tasks(folder, tmp_path):
+    out = tmp_path / "squares"
+    run_training(Request(folder, tiny(), tmp_path / "run"), out, None, 1, True)
+    request = Request(folder, tiny(), tmp_path / "one", unsplit=out, tasks=("detection",))
+    one = tmp_path / "boxes"
+    run_training(request, one, None, 1, True)
+    manifest, whole = Manifest.load(one), Manifest.load(out)
+    assert set(manifest.labels_of) == {"detection"}
+    assert manifest.unsplit_scores_of["detection"] == whole.unsplit_scores_of["detection"]
+    assert manifest.provenance["unsplit"] == "squares"
+    other = write_set(tmp_path / "other")
+    text = (other / "classes.json").read_text().replace('"red"', '"blue"')
+    (other / "classes.json").write_text(text)
+    with pytest.raises(ConfigError, match="its classes of"):
+        start(Request(other, tiny(), tmp_path / "bad", unsplit=out), lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("yolox_nano", "yolox"), ("mobilenet_v2_tf16", "deeplab")]
+)
+def test_a_pretrained_network_is_split_without_labels(folder, tmp_path, name, recipe):
+    fields = tomllib.loads((RECIPES / f"{recipe}.toml").read_text()) | {"side": 64}
+    fields["split"] = [p | {"epochs": 1, "batch": 6, "side": 64} for p in fields["split"]]
+    loaded = Recipe.model_validate(fields)
+    (kind,) = loaded.tasks
+    labels = {kind: ["red", "green", "zebra"]}
+    head = {"labels": 3} | loaded.tasks[kind].head
+    network = build_unsplit({"backbone": name, "labels": 0, "stride": 8, "tasks": {kind: head}})
+    weights = {
+        k: t for k, t in network.state_dict().items()
+        if not k.startswith("rest.1.") and not k.endswith("tracked")
+    }  # fmt: skip
+    file = tmp_path / "weights.safetensors"
+    save_file(weights, file, {"labels": json.dumps(labels)})
+    request = Request(folder, loaded, tmp_path / "run", name, file)
+    started = start(request, lambda line: None)
+    assert all(s.label == -1 and s.boxes is s.mask is None for s in started.data.scenes)
+    (model,) = models(started, request, lambda line: None)
+    kept = model.tail.tasks.state_dict()
+    assert all(torch.equal(kept[k], weights[f"tasks.{k}"]) for k in kept if "tracked" not in k)
+    out = tmp_path / "injected"
+    export(out, "injected", model, started, loaded, {})
+    assert Manifest.load(out).labels_of == {kind: ("red", "green", "zebra")}
+
+    for text, said in ((None, "no `labels`"), ({"labels": json.dumps({kind: ["red"]})}, "fit")):
+        save_file(weights, file, text)
+        with pytest.raises(ConfigError, match=said):
+            start(Request(folder, loaded, tmp_path / "bad", name, file), lambda line: None)
+
+
 def test_a_teacher_is_of_no_use_to_an_annotated_set(folder, tmp_path):
     request = Request(folder, tiny(), tmp_path / "run", teacher="mobilenet_v2")
-    with pytest.raises(ConfigError, match="neither --teacher nor --unsplit"):
+    with pytest.raises(ConfigError, match="of no use to annotated"):
         start(request, lambda line: None)
     request = Request(folder, load_recipe("ours"), tmp_path / "other")
-    with pytest.raises(ConfigError, match="recipe names a backbone"):
+    with pytest.raises(ConfigError, match="splits a pretrained network"):
         start(request, lambda line: None)
 
 
@@ -143,7 +207,7 @@ def test_classes_meet_by_name_and_strangers_are_nobodys_mistake(folder):
         Translation(images, {"detection": ("car",)})
 
 
-def test_a_network_begins_from_a_bundles(folder, tmp_path):
+def test_networks_begin_from_a_bundles(folder, tmp_path):
     shipped = RECIPES.parents[3] / "models" / "zoo" / "classify"
     if not shipped.exists():
         pytest.skip("the shipped bundle is not beside this package")
@@ -151,8 +215,22 @@ def test_a_network_begins_from_a_bundles(folder, tmp_path):
     begun = start(request, lambda line: None).unsplit
     plain = start(Request(folder, tiny(), tmp_path / "plain"), lambda line: None).unsplit
     name = "front.0.0.0.weight"
-    from narrows.models.bundle import load_unsplit_weights
-
-    wanted = load_unsplit_weights(shipped)[name]
+    wanted = load_weights(shipped, "unsplit")[name]
     assert (begun.state_dict()[name] - wanted).abs().mean() < 0.1 * wanted.abs().mean()
     assert (plain.state_dict()[name] - wanted).abs().mean() > 0.3 * wanted.abs().mean()
+
+    model = SplitModel(tiny(), begun, "small_resnet", (1.0,))
+    model.begin(shipped)
+    head, pixels = load_weights(shipped, "head"), torch.rand(1, 3, 64, 64) * 255
+    mine = model.head.tensors()
+    assert mine.keys() == head.keys()
+    assert all(torch.equal(mine[k], head[k]) for k in mine)
+    assert model.head(pixels).std() > 0
+    first = "0.0.0.weight"
+    steps = load_weights(shipped, "tables")["gain"]
+    six = load_recipe("scene").coding.rates
+    model = SplitModel(load_recipe("scene"), begun, "small_resnet", six)
+    model.begin(shipped)
+    assert torch.allclose(model.bottleneck.log_gain.exp(), steps)
+    decoder = load_weights(shipped, "tail")[f"decoder.{first}"]
+    assert torch.equal(model.tail.decoder.state_dict()[first], decoder)

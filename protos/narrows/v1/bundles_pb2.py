@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'narrows/protos/narrows/v1/bundles.proto\x12\nnarrows.v1\"\x14\n\x12ListBundlesRequest\";\n\x10ListBundlesReply\x12\'\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x16.narrows.v1.BundleInfo\"S\n\nBundleInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nhead_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"p\n\x12\x46\x65tchBundleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x04part\x18\x02 \x01(\x0e\x32#.narrows.v1.FetchBundleRequest.Part\"\x19\n\x04Part\x12\x08\n\x04HEAD\x10\x00\x12\x07\n\x03\x41LL\x10\x01\"M\n\x0b\x42undleChunk\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nfile_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x32\x93\x01\n\x07\x42undles\x12\x44\n\x04List\x12\x1e.narrows.v1.ListBundlesRequest\x1a\x1c.narrows.v1.ListBundlesReply\x12\x42\n\x05\x46\x65tch\x12\x1e.narrows.v1.FetchBundleRequest\x1a\x17.narrows.v1.BundleChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'narrows/protos/narrows/v1/bundles.proto\x12\nnarrows.v1\"\x14\n\x12ListBundlesRequest\"\x15\n\x13WatchBundlesRequest\";\n\x10ListBundlesReply\x12\'\n\x07\x62undles\x18\x01 \x03(\x0b\x32\x16.narrows.v1.BundleInfo\"S\n\nBundleInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nhead_bytes\x18\x03 \x01(\x04\x12\x13\n\x0btotal_bytes\x18\x04 \x01(\x04\"p\n\x12\x46\x65tchBundleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x04part\x18\x02 \x01(\x0e\x32#.narrows.v1.FetchBundleRequest.Part\"\x19\n\x04Part\x12\x08\n\x04HEAD\x10\x00\x12\x07\n\x03\x41LL\x10\x01\"M\n\x0b\x42undleChunk\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nfile_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x32\xdd\x01\n\x07\x42undles\x12\x44\n\x04List\x12\x1e.narrows.v1.ListBundlesRequest\x1a\x1c.narrows.v1.ListBundlesReply\x12\x42\n\x05\x46\x65tch\x12\x1e.narrows.v1.FetchBundleRequest\x1a\x17.narrows.v1.BundleChunk0\x01\x12H\n\x05Watch\x12\x1f.narrows.v1.WatchBundlesRequest\x1a\x1c.narrows.v1.ListBundlesReply0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +33,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTBUNDLESREQUEST']._serialized_start=55
   _globals['_LISTBUNDLESREQUEST']._serialized_end=75
-  _globals['_LISTBUNDLESREPLY']._serialized_start=77
-  _globals['_LISTBUNDLESREPLY']._serialized_end=136
-  _globals['_BUNDLEINFO']._serialized_start=138
-  _globals['_BUNDLEINFO']._serialized_end=221
-  _globals['_FETCHBUNDLEREQUEST']._serialized_start=223
-  _globals['_FETCHBUNDLEREQUEST']._serialized_end=335
-  _globals['_FETCHBUNDLEREQUEST_PART']._serialized_start=310
-  _globals['_FETCHBUNDLEREQUEST_PART']._serialized_end=335
-  _globals['_BUNDLECHUNK']._serialized_start=337
-  _globals['_BUNDLECHUNK']._serialized_end=414
-  _globals['_BUNDLES']._serialized_start=417
-  _globals['_BUNDLES']._serialized_end=564
+  _globals['_WATCHBUNDLESREQUEST']._serialized_start=77
+  _globals['_WATCHBUNDLESREQUEST']._serialized_end=98
+  _globals['_LISTBUNDLESREPLY']._serialized_start=100
+  _globals['_LISTBUNDLESREPLY']._serialized_end=159
+  _globals['_BUNDLEINFO']._serialized_start=161
+  _globals['_BUNDLEINFO']._serialized_end=244
+  _globals['_FETCHBUNDLEREQUEST']._serialized_start=246
+  _globals['_FETCHBUNDLEREQUEST']._serialized_end=358
+  _globals['_FETCHBUNDLEREQUEST_PART']._serialized_start=333
+  _globals['_FETCHBUNDLEREQUEST_PART']._serialized_end=358
+  _globals['_BUNDLECHUNK']._serialized_start=360
+  _globals['_BUNDLECHUNK']._serialized_end=437
+  _globals['_BUNDLES']._serialized_start=440
+  _globals['_BUNDLES']._serialized_end=661
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,10 @@ class ListBundlesRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class WatchBundlesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ListBundlesReply(_message.Message):
     __slots__ = ("bundles",)
     BUNDLES_FIELD_NUMBER: _ClassVar[int]

@@ -44,6 +44,11 @@ class BundlesStub(object):
                 request_serializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.FetchBundleRequest.SerializeToString,
                 response_deserializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.BundleChunk.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/narrows.v1.Bundles/Watch',
+                request_serializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.WatchBundlesRequest.SerializeToString,
+                response_deserializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.ListBundlesReply.FromString,
+                _registered_method=True)
 
 
 class BundlesServicer(object):
@@ -63,6 +68,14 @@ class BundlesServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """What `List` tells, at once and again whenever it changes. Packets of the version before are
+        answered as well, so a device may take its time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BundlesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +88,11 @@ def add_BundlesServicer_to_server(servicer, server):
                     servicer.Fetch,
                     request_deserializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.FetchBundleRequest.FromString,
                     response_serializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.BundleChunk.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.WatchBundlesRequest.FromString,
+                    response_serializer=narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.ListBundlesReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +149,33 @@ class Bundles(object):
             '/narrows.v1.Bundles/Fetch',
             narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.FetchBundleRequest.SerializeToString,
             narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.BundleChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/narrows.v1.Bundles/Watch',
+            narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.WatchBundlesRequest.SerializeToString,
+            narrows_dot_protos_dot_narrows_dot_v1_dot_bundles__pb2.ListBundlesReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)narrows/protos/narrows/v1/inference.proto\x12\nnarrows.v1\"\xa8\x01\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x10\n\x06packet\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x05image\x18\x04 \x01(\x0cH\x00\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\r\x12\x14\n\x0csource_width\x18\x06 \x01(\r\x12\x15\n\rsource_height\x18\x07 \x01(\r\x12\r\n\x05tasks\x18\x08 \x03(\tB\t\n\x07payload\"\xa7\x02\n\x06Result\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\'\n\x06status\x18\x02 \x01(\x0b\x32\x17.narrows.v1.FrameStatus\x12\x32\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32\x1a.narrows.v1.Classification\x12(\n\x06timing\x18\x04 \x01(\x0b\x32\x18.narrows.v1.ServerTiming\x12\x13\n\x0b\x61nswered_by\x18\x05 \x01(\t\x12\x13\n\x0bqueue_depth\x18\x06 \x01(\r\x12*\n\ndetections\x18\x07 \x01(\x0b\x32\x16.narrows.v1.Detections\x12.\n\x0csegmentation\x18\x08 \x01(\x0b\x32\x18.narrows.v1.Segmentation\"\xc5\x02\n\x0b\x46rameStatus\x12*\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1c.narrows.v1.FrameStatus.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xf8\x01\n\x04\x43ode\x12\x06\n\x02OK\x10\x00\x12\x12\n\x0eUNKNOWN_BUNDLE\x10\x01\x12\x10\n\x0cWRONG_DIGEST\x10\x02\x12\x10\n\x0c\x42\x41\x44_CHECKSUM\x10\x03\x12\r\n\tTRUNCATED\x10\x04\x12\x0f\n\x0bWRONG_SHAPE\x10\x05\x12\r\n\tTOO_LARGE\x10\x06\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x07\x12\r\n\tMALFORMED\x10\x08\x12\x17\n\x13UNSUPPORTED_VERSION\x10\t\x12\x0e\n\nOVERLOADED\x10\n\x12\x0c\n\x08INTERNAL\x10\x0b\x12\x12\n\x0eNEED_KEY_FRAME\x10\x0c\x12\x10\n\x0cUNKNOWN_TASK\x10\r\"}\n\x0e\x43lassification\x12\x30\n\x06labels\x18\x01 \x03(\x0b\x32 .narrows.v1.Classification.Label\x1a\x39\n\x05Label\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"\x9a\x01\n\nDetections\x12)\n\x05\x62oxes\x18\x01 \x03(\x0b\x32\x1a.narrows.v1.Detections.Box\x1a\x61\n\x03\x42ox\x12\n\n\x02x0\x18\x01 \x01(\x02\x12\n\n\x02y0\x18\x02 \x01(\x02\x12\n\n\x02x1\x18\x03 \x01(\x02\x12\n\n\x02y1\x18\x04 \x01(\x02\x12\r\n\x05index\x18\x05 \x01(\r\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x02\"*\n\x0cSegmentation\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\r\n\x05names\x18\x02 \x03(\t\"\x90\x01\n\x0cServerTiming\x12\x13\n\x0breceived_ns\x18\x01 \x01(\x04\x12\x0f\n\x07sent_ns\x18\x02 \x01(\x04\x12\x10\n\x08queue_ns\x18\x03 \x01(\x04\x12\x11\n\tdecode_ns\x18\x04 \x01(\x04\x12\x0f\n\x07tail_ns\x18\x05 \x01(\x04\x12\x10\n\x08reply_ns\x18\x06 \x01(\x04\x12\x12\n\nbatch_size\x18\x07 \x01(\r\"\r\n\x0bPingRequest\" \n\tPingReply\x12\x13\n\x0breceived_ns\x18\x01 \x01(\x04\x32\xa8\x01\n\tInference\x12.\n\x05Infer\x12\x11.narrows.v1.Frame\x1a\x12.narrows.v1.Result\x12\x33\n\x06Stream\x12\x11.narrows.v1.Frame\x1a\x12.narrows.v1.Result(\x01\x30\x01\x12\x36\n\x04Ping\x12\x17.narrows.v1.PingRequest\x1a\x15.narrows.v1.PingReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)narrows/protos/narrows/v1/inference.proto\x12\nnarrows.v1\"\xbd\x01\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x10\n\x06packet\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x05image\x18\x04 \x01(\x0cH\x00\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x05 \x01(\r\x12\x14\n\x0csource_width\x18\x06 \x01(\r\x12\x15\n\rsource_height\x18\x07 \x01(\r\x12\r\n\x05tasks\x18\x08 \x03(\t\x12\x13\n\x0btraceparent\x18\t \x01(\tB\t\n\x07payload\"\xa7\x02\n\x06Result\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\'\n\x06status\x18\x02 \x01(\x0b\x32\x17.narrows.v1.FrameStatus\x12\x32\n\x0e\x63lassification\x18\x03 \x01(\x0b\x32\x1a.narrows.v1.Classification\x12(\n\x06timing\x18\x04 \x01(\x0b\x32\x18.narrows.v1.ServerTiming\x12\x13\n\x0b\x61nswered_by\x18\x05 \x01(\t\x12\x13\n\x0bqueue_depth\x18\x06 \x01(\r\x12*\n\ndetections\x18\x07 \x01(\x0b\x32\x16.narrows.v1.Detections\x12.\n\x0csegmentation\x18\x08 \x01(\x0b\x32\x18.narrows.v1.Segmentation\"\xb0\x03\n\x0b\x46rameStatus\x12*\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1c.narrows.v1.FrameStatus.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\r\x12\x1a\n\rcheaper_point\x18\x04 \x01(\rH\x00\x88\x01\x01\"\x9d\x02\n\x04\x43ode\x12\x06\n\x02OK\x10\x00\x12\x12\n\x0eUNKNOWN_BUNDLE\x10\x01\x12\x10\n\x0cWRONG_DIGEST\x10\x02\x12\x10\n\x0c\x42\x41\x44_CHECKSUM\x10\x03\x12\r\n\tTRUNCATED\x10\x04\x12\x0f\n\x0bWRONG_SHAPE\x10\x05\x12\r\n\tTOO_LARGE\x10\x06\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x07\x12\r\n\tMALFORMED\x10\x08\x12\x17\n\x13UNSUPPORTED_VERSION\x10\t\x12\x0e\n\nOVERLOADED\x10\n\x12\x0c\n\x08INTERNAL\x10\x0b\x12\x12\n\x0eNEED_KEY_FRAME\x10\x0c\x12\x10\n\x0cUNKNOWN_TASK\x10\r\x12\x0f\n\x0bNOT_ALLOWED\x10\x0e\x12\x12\n\x0eQUOTA_EXCEEDED\x10\x0f\x42\x10\n\x0e_cheaper_point\"}\n\x0e\x43lassification\x12\x30\n\x06labels\x18\x01 \x03(\x0b\x32 .narrows.v1.Classification.Label\x1a\x39\n\x05Label\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"\x9a\x01\n\nDetections\x12)\n\x05\x62oxes\x18\x01 \x03(\x0b\x32\x1a.narrows.v1.Detections.Box\x1a\x61\n\x03\x42ox\x12\n\n\x02x0\x18\x01 \x01(\x02\x12\n\n\x02y0\x18\x02 \x01(\x02\x12\n\n\x02x1\x18\x03 \x01(\x02\x12\n\n\x02y1\x18\x04 \x01(\x02\x12\r\n\x05index\x18\x05 \x01(\r\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x02\"*\n\x0cSegmentation\x12\x0b\n\x03png\x18\x01 \x01(\x0c\x12\r\n\x05names\x18\x02 \x03(\t\"\x90\x01\n\x0cServerTiming\x12\x13\n\x0breceived_ns\x18\x01 \x01(\x04\x12\x0f\n\x07sent_ns\x18\x02 \x01(\x04\x12\x10\n\x08queue_ns\x18\x03 \x01(\x04\x12\x11\n\tdecode_ns\x18\x04 \x01(\x04\x12\x0f\n\x07tail_ns\x18\x05 \x01(\x04\x12\x10\n\x08reply_ns\x18\x06 \x01(\x04\x12\x12\n\nbatch_size\x18\x07 \x01(\r\"\x1d\n\x0bPingRequest\x12\x0e\n\x06\x62undle\x18\x01 \x01(\t\"T\n\tPingReply\x12\x13\n\x0breceived_ns\x18\x01 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\x12\x0f\n\x07streams\x18\x03 \x01(\r\x12\x10\n\x08unserved\x18\x04 \x01(\x08\x32\xa8\x01\n\tInference\x12.\n\x05Infer\x12\x11.narrows.v1.Frame\x1a\x12.narrows.v1.Result\x12\x33\n\x06Stream\x12\x11.narrows.v1.Frame\x1a\x12.narrows.v1.Result(\x01\x30\x01\x12\x36\n\x04Ping\x12\x17.narrows.v1.PingRequest\x1a\x15.narrows.v1.PingReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,29 +32,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'narrows.protos.narrows.v1.i
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=58
-  _globals['_FRAME']._serialized_end=226
-  _globals['_RESULT']._serialized_start=229
-  _globals['_RESULT']._serialized_end=524
-  _globals['_FRAMESTATUS']._serialized_start=527
-  _globals['_FRAMESTATUS']._serialized_end=852
-  _globals['_FRAMESTATUS_CODE']._serialized_start=604
-  _globals['_FRAMESTATUS_CODE']._serialized_end=852
-  _globals['_CLASSIFICATION']._serialized_start=854
-  _globals['_CLASSIFICATION']._serialized_end=979
-  _globals['_CLASSIFICATION_LABEL']._serialized_start=922
-  _globals['_CLASSIFICATION_LABEL']._serialized_end=979
-  _globals['_DETECTIONS']._serialized_start=982
-  _globals['_DETECTIONS']._serialized_end=1136
-  _globals['_DETECTIONS_BOX']._serialized_start=1039
-  _globals['_DETECTIONS_BOX']._serialized_end=1136
-  _globals['_SEGMENTATION']._serialized_start=1138
-  _globals['_SEGMENTATION']._serialized_end=1180
-  _globals['_SERVERTIMING']._serialized_start=1183
-  _globals['_SERVERTIMING']._serialized_end=1327
-  _globals['_PINGREQUEST']._serialized_start=1329
-  _globals['_PINGREQUEST']._serialized_end=1342
-  _globals['_PINGREPLY']._serialized_start=1344
-  _globals['_PINGREPLY']._serialized_end=1376
-  _globals['_INFERENCE']._serialized_start=1379
-  _globals['_INFERENCE']._serialized_end=1547
+  _globals['_FRAME']._serialized_end=247
+  _globals['_RESULT']._serialized_start=250
+  _globals['_RESULT']._serialized_end=545
+  _globals['_FRAMESTATUS']._serialized_start=548
+  _globals['_FRAMESTATUS']._serialized_end=980
+  _globals['_FRAMESTATUS_CODE']._serialized_start=677
+  _globals['_FRAMESTATUS_CODE']._serialized_end=962
+  _globals['_CLASSIFICATION']._serialized_start=982
+  _globals['_CLASSIFICATION']._serialized_end=1107
+  _globals['_CLASSIFICATION_LABEL']._serialized_start=1050
+  _globals['_CLASSIFICATION_LABEL']._serialized_end=1107
+  _globals['_DETECTIONS']._serialized_start=1110
+  _globals['_DETECTIONS']._serialized_end=1264
+  _globals['_DETECTIONS_BOX']._serialized_start=1167
+  _globals['_DETECTIONS_BOX']._serialized_end=1264
+  _globals['_SEGMENTATION']._serialized_start=1266
+  _globals['_SEGMENTATION']._serialized_end=1308
+  _globals['_SERVERTIMING']._serialized_start=1311
+  _globals['_SERVERTIMING']._serialized_end=1455
+  _globals['_PINGREQUEST']._serialized_start=1457
+  _globals['_PINGREQUEST']._serialized_end=1486
+  _globals['_PINGREPLY']._serialized_start=1488
+  _globals['_PINGREPLY']._serialized_end=1572
+  _globals['_INFERENCE']._serialized_start=1575
+  _globals['_INFERENCE']._serialized_end=1743
 # @@protoc_insertion_point(module_scope)

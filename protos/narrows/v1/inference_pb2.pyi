@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Frame(_message.Message):
-    __slots__ = ("frame_id", "bundle", "packet", "image", "deadline_ms", "source_width", "source_height", "tasks")
+    __slots__ = ("frame_id", "bundle", "packet", "image", "deadline_ms", "source_width", "source_height", "tasks", "traceparent")
     FRAME_ID_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     PACKET_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class Frame(_message.Message):
     SOURCE_WIDTH_FIELD_NUMBER: _ClassVar[int]
     SOURCE_HEIGHT_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     frame_id: int
     bundle: str
     packet: bytes
@@ -24,7 +25,8 @@ class Frame(_message.Message):
     source_width: int
     source_height: int
     tasks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, frame_id: _Optional[int] = ..., bundle: _Optional[str] = ..., packet: _Optional[bytes] = ..., image: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, frame_id: _Optional[int] = ..., bundle: _Optional[str] = ..., packet: _Optional[bytes] = ..., image: _Optional[bytes] = ..., deadline_ms: _Optional[int] = ..., source_width: _Optional[int] = ..., source_height: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("frame_id", "status", "classification", "timing", "answered_by", "queue_depth", "detections", "segmentation")
@@ -47,7 +49,7 @@ class Result(_message.Message):
     def __init__(self, frame_id: _Optional[int] = ..., status: _Optional[_Union[FrameStatus, _Mapping]] = ..., classification: _Optional[_Union[Classification, _Mapping]] = ..., timing: _Optional[_Union[ServerTiming, _Mapping]] = ..., answered_by: _Optional[str] = ..., queue_depth: _Optional[int] = ..., detections: _Optional[_Union[Detections, _Mapping]] = ..., segmentation: _Optional[_Union[Segmentation, _Mapping]] = ...) -> None: ...
 
 class FrameStatus(_message.Message):
-    __slots__ = ("code", "message")
+    __slots__ = ("code", "message", "retry_after_ms", "cheaper_point")
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OK: _ClassVar[FrameStatus.Code]
@@ -64,6 +66,8 @@ class FrameStatus(_message.Message):
         INTERNAL: _ClassVar[FrameStatus.Code]
         NEED_KEY_FRAME: _ClassVar[FrameStatus.Code]
         UNKNOWN_TASK: _ClassVar[FrameStatus.Code]
+        NOT_ALLOWED: _ClassVar[FrameStatus.Code]
+        QUOTA_EXCEEDED: _ClassVar[FrameStatus.Code]
     OK: FrameStatus.Code
     UNKNOWN_BUNDLE: FrameStatus.Code
     WRONG_DIGEST: FrameStatus.Code
@@ -78,11 +82,17 @@ class FrameStatus(_message.Message):
     INTERNAL: FrameStatus.Code
     NEED_KEY_FRAME: FrameStatus.Code
     UNKNOWN_TASK: FrameStatus.Code
+    NOT_ALLOWED: FrameStatus.Code
+    QUOTA_EXCEEDED: FrameStatus.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    CHEAPER_POINT_FIELD_NUMBER: _ClassVar[int]
     code: FrameStatus.Code
     message: str
-    def __init__(self, code: _Optional[_Union[FrameStatus.Code, str]] = ..., message: _Optional[str] = ...) -> None: ...
+    retry_after_ms: int
+    cheaper_point: int
+    def __init__(self, code: _Optional[_Union[FrameStatus.Code, str]] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ..., cheaper_point: _Optional[int] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("labels",)
@@ -149,11 +159,19 @@ class ServerTiming(_message.Message):
     def __init__(self, received_ns: _Optional[int] = ..., sent_ns: _Optional[int] = ..., queue_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., tail_ns: _Optional[int] = ..., reply_ns: _Optional[int] = ..., batch_size: _Optional[int] = ...) -> None: ...
 
 class PingRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("bundle",)
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    bundle: str
+    def __init__(self, bundle: _Optional[str] = ...) -> None: ...
 
 class PingReply(_message.Message):
-    __slots__ = ("received_ns",)
+    __slots__ = ("received_ns", "wait_ms", "streams", "unserved")
     RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    UNSERVED_FIELD_NUMBER: _ClassVar[int]
     received_ns: int
-    def __init__(self, received_ns: _Optional[int] = ...) -> None: ...
+    wait_ms: int
+    streams: int
+    unserved: bool
+    def __init__(self, received_ns: _Optional[int] = ..., wait_ms: _Optional[int] = ..., streams: _Optional[int] = ..., unserved: bool = ...) -> None: ...

@@ -70,7 +70,8 @@ class InferenceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Ping(self, request, context):
-        """A round trip with nothing in it: measures the link and the offset between the two clocks.
+        """A round trip: measures the link and the offset between the two clocks, and tells how busy this
+        replica is, for a device that has a choice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

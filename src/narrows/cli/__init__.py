@@ -10,8 +10,11 @@ from narrows.cli.demo import demo
 from narrows.cli.doctor import doctor
 from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
+from narrows.cli.pki import pki
 from narrows.cli.serve import serve
+from narrows.cli.top import top
 from narrows.cli.train import train
+from narrows.cli.vertical import vertical
 from narrows.errors import NarrowsError
 
 app = typer.Typer(
@@ -20,9 +23,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Split computing over thin links: a device codes features, a server finishes the network.",
 )
-for command in (demo, edge, serve, evaluate, train, doctor):
+for command in (demo, edge, serve, top, evaluate, train, doctor):
     app.command()(command)
 app.add_typer(bundle, name="bundle")
+app.add_typer(pki, name="pki")
+app.add_typer(vertical, name="vertical")
 app.add_typer(bench, name="bench")
 
 

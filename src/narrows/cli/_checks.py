@@ -2,7 +2,10 @@
 
 import importlib.metadata
 import json
+import os
 import platform
+import shlex
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,7 +32,7 @@ class Check:
 
 def run_checks(as_json: bool) -> int:
     """Print every check; returns how many required ones failed."""
-    checks = [_python(), _kernels(), _loopback()]
+    checks = [_python(), _kernels(), _loopback(), _compiler()]
     checks += [_package(name, advice, required=True) for name, advice in DEVICE.items()]
     checks += [_package(name, advice, required=False) for name, advice in OPTIONAL.items()]
     _show = _print_json if as_json else _print_lines
@@ -57,6 +60,13 @@ def _loopback() -> Check:
             return Check("loopback", "ports can be opened", True, True)
     except OSError as error:
         return Check("loopback", str(error), False, True, "allow listening on 127.0.0.1")
+
+
+def _compiler() -> Check:
+    name = os.environ.get("CXX", "g++")
+    found = shutil.which(shlex.split(name)[0])
+    advice = "" if found else "works, uncompiled: install g++ for `narrows serve --tail compiled`"
+    return Check("compiler", found or f"no {name}", found is not None, False, advice)
 
 
 def _package(name: str, advice: str, required: bool) -> Check:

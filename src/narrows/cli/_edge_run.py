@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,12 @@ from narrows.edge.device import DeviceSettings, run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle
 from narrows.edge.head import HeadKind
-from narrows.edge.link import LinkSettings
+from narrows.edge.link import LinkSettings, addresses_of
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.source import SourceFrame, is_video, open_source
 from narrows.errors import ConfigError, LinkError
+from narrows.security.plaintext import allow_plain_text
 
 OnRecord = Callable[[FrameRecord], None]
 
@@ -44,6 +45,9 @@ class EdgeOptions:
     head_threads: int
     video: bool | None
     drop_empty: bool
+    tls: Path | None
+    trust: Path | None
+    insecure: bool
     give_up_s: float
     show: int | None
     json: bool
@@ -51,6 +55,9 @@ class EdgeOptions:
 
 def run_edge(options: EdgeOptions) -> None:
     """Run a device. Raises NarrowsError; LinkError also after a run the server did not survive."""
+    if options.local is None and options.tls is None:
+        for address in addresses_of(options.server):
+            allow_plain_text(address.rpartition(":")[0], options.insecure, force=True)
     tally = Tally()
     source = islice(
         open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
@@ -66,7 +73,7 @@ def run_edge(options: EdgeOptions) -> None:
 def _run(
     options: EdgeOptions, source: Iterator[SourceFrame], on_record: OnRecord, tally: Tally
 ) -> dict[str, Any]:
-    folder = _bundle_folder(options)
+    folder, fetched = _bundle_folder(options)
     manifest = Manifest.load(folder)
     if options.local is not None:
         answerer = LocalAnswerer(options.local, manifest.input, options.head_threads)
@@ -74,23 +81,50 @@ def _run(
     settings = DeviceSettings(
         server=options.server,
         bundle=manifest.name,
+        digest=manifest.digest,
         points=_points(options.point, manifest),
         tasks=_tasks(options.task, manifest),
         fps=options.fps,
         folders=manifest.folders,
         link=LinkSettings(
-            window=options.window, deadline_ms=options.deadline_ms, give_up_s=options.give_up_s
+            window=options.window,
+            deadline_ms=options.deadline_ms,
+            give_up_s=options.give_up_s,
+            tls=options.tls,
         ),
     )
-    return run_device(source, _encoder(options, folder, manifest), settings, on_record, tally)
+    encoder = _encoder(options, folder, manifest)
+
+    def renew(digest: str) -> Encoder:
+        newer = _fetched(options)
+        manifest = Manifest.load(newer)
+        if manifest.digest != digest:  # another replica answered, that lags behind
+            raise LinkError(f"expected version {digest[:8]}..., got {manifest.digest[:8]}...")
+        return _encoder(options, newer, manifest)
+
+    return run_device(source, encoder, settings, on_record, tally, renew if fetched else None)
 
 
-def _bundle_folder(options: EdgeOptions) -> Path:
+def _bundle_folder(options: EdgeOptions) -> tuple[Path, bool]:
+    """The bundle's folder, and whether it came from the server."""
     if options.bundle and Path(options.bundle).is_dir():
-        return Path(options.bundle)
+        if options.trust is not None:
+            from narrows.codec.signature import verify_signature
+
+            verify_signature(Path(options.bundle), options.trust)
+        return Path(options.bundle), False
     if "/" in options.bundle:
         raise ConfigError(f"--bundle {options.bundle}: no such folder")
-    return fetch_bundle(options.server, options.bundle, cache_folder(), options.give_up_s)
+    return _fetched(options), True
+
+
+def _fetched(options: EdgeOptions) -> Path:
+    *first, last = addresses_of(options.server)
+    rest = (options.bundle, cache_folder(), options.give_up_s, options.tls, options.trust)
+    for address in first:
+        with suppress(LinkError):
+            return fetch_bundle(address, *rest)
+    return fetch_bundle(last, *rest)
 
 
 def _points(text: str, manifest: Manifest) -> tuple[int, ...]:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from narrows.errors import ConfigError
-
 
 def demo(
     bundle: Annotated[
@@ -35,6 +33,10 @@ def demo(
     ] = "2mbit,20ms",
     executor: Annotated[str, typer.Option(help="`ray` or `local`.")] = "ray",
     replicas: Annotated[int, typer.Option(min=1, help="Replicas of the server.")] = 2,
+    separate: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --task: bundles for one task each, as the alternative; again."),
+    ] = None,
     report: Annotated[Path, typer.Option(help="Folder of the HTML report.")] = Path("demo-report"),
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of the tables.")
@@ -49,11 +51,9 @@ def demo(
         from narrows.simulations.demo.run import Options
         from narrows.simulations.demo.scene import show_scene
 
-        if bundle is None:
-            raise ConfigError(
-                "--task needs --bundle, a multi-task one: `narrows train SET --recipe scene`"
-            )
-        show_scene(Options(bundle, data, frames, shaped, replicas, executor, report), task, json)
+        scene = bundle or Path("models/zoo/scene")
+        asked = Options(scene, data, frames, shaped, replicas, executor, report)
+        show_scene(asked, task, separate or [], json)
         return
     from narrows.simulations.demo.tables import show_demo
 

@@ -11,7 +11,10 @@ def edge(
         str,
         typer.Argument(help="A picture, folder, tar of class folders or video; - reads paths."),
     ],
-    server: Annotated[str, typer.Option(help="Where the replica listens.")] = "127.0.0.1:50051",
+    server: Annotated[
+        str,
+        typer.Option(help="host:port, or several with commas: streams go to one that is not busy."),
+    ] = "127.0.0.1:50051",
     bundle: Annotated[
         str,
         typer.Option(
@@ -66,6 +69,15 @@ def edge(
             "--drop-empty", help="Send nothing where the bundle's filter sees nothing in a frame."
         ),
     ] = False,
+    tls: Annotated[
+        Path | None, typer.Option(help="This device's folder from `narrows pki enroll`.")
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="Ed25519 key (PEM) that must have signed the bundle.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Plain text to another machine.")
+    ] = False,
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
@@ -105,6 +117,9 @@ def edge(
             head_threads=head_threads,
             video=video,
             drop_empty=drop_empty,
+            tls=tls,
+            trust=trust,
+            insecure=insecure,
             give_up_s=give_up_seconds,
             show=show,
             json=json,

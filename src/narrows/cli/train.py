@@ -27,7 +27,17 @@ def train(
     ] = None,
     begin: Annotated[
         Path | None,
-        typer.Option(help="A bundle whose unsplit network a multi-task one begins from."),
+        typer.Option(help="A bundle whose networks a multi-task one begins from."),
+    ] = None,
+    unsplit: Annotated[
+        Path | None,
+        typer.Option(help="A multi-task bundle whose network is split; none is trained."),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="Tasks of annotated sets to train for, or all: detection,...")
+    ] = "all",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of the split phases together; the recipe's own.")
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes on a Ray cluster; one is this process.")
@@ -43,7 +53,22 @@ def train(
     real coder.
     """
     from narrows.simulations.training_session import run_training
+    from narrows.training.budget import of_epochs
+    from narrows.training.recipe import load_recipe
+    from narrows.training.run import Request
 
-    run_training(
-        data, out, recipe, name, teacher, teacher_weights, run, part, workers, begin, seed, json
+    loaded = load_recipe(recipe)
+    request = Request(
+        data[0],
+        of_epochs(loaded, epochs) if epochs else loaded,
+        run or Path("runs") / loaded.name,
+        teacher,
+        teacher_weights,
+        seed,
+        part,
+        unsplit,
+        more=tuple(data[1:]),
+        tasks=() if task == "all" else tuple(task.split(",")),
+        begin=begin,
     )
+    run_training(request, out, name, workers, json)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from narrows.errors import (
     PacketError,
     ShapeError,
 )
-from narrows.kernels import coder
+from narrows.kernels import coder, cuda
 from narrows.kernels.coder import EncodedPayload
 
 
@@ -148,17 +149,12 @@ class FrameCodec:
         """
         if not packets:
             return []
-        first = packets[0].header
-        if any(_kind(p.header) != _kind(first) for p in packets):
-            raise ValueError("packets of one call must share operating point and latent size")
-        if any(p.header.reference is not None for p in packets):
-            raise ValueError("inter packets need their references: decode_symbols takes them")
+        first = _common_header(packets)
         try:
             self.check(first)
         except ShapeError as error:
             return [error] * len(packets)
-        coding = self.points[first.point]
-        coded = [(p.payload, p.header.lanes, p.header.tail) for p in packets]
+        coding, coded = self.points[first.point], _coded(packets)
         tables, inverse_gain = coding.tables.arrays, coding.inverse_gain
         latents, errors = coder.decode_latents(
             coded, tables, inverse_gain, coding.median, first.height, first.width, threads
@@ -166,6 +162,33 @@ class FrameCodec:
         return [
             latent if error is None else CorruptPayload(f"the payload does not decode: {error}")
             for latent, error in zip(latents, errors, strict=True)
+        ]
+
+    def decode_on_gpu(
+        self, packets: Sequence[Packet], out: Any, stream: int = 0
+    ) -> list[PacketError | None]:
+        """As `decode`, into float32 (packets, C, h, w) on a GPU, any array that speaks DLPack.
+
+        stream: the CUDA stream's handle. Gives an error, or None, for each; the latent of one with
+        an error is zeros.
+
+        Raises:
+            ShapeError: a point or size this bundle does not have.
+            ValueError: packets of different points or sizes, inter packets, or another `out`.
+            RuntimeError: from CUDA, or built without it.
+        """
+        if not packets:
+            return []
+        first = _common_header(packets)
+        self.check(first)
+        coding = self.points[first.point]
+        tables, inverse_gain = coding.tables.arrays, coding.inverse_gain
+        errors = cuda.decode_batch(
+            _coded(packets), tables, inverse_gain, coding.median, out, stream
+        )
+        return [
+            None if error is None else CorruptPayload(f"the payload does not decode: {error}")
+            for error in errors
         ]
 
     def _check_latent(self, latent: NDArray[np.float32], point: int) -> None:
@@ -185,6 +208,20 @@ class FrameCodec:
             raise ShapeError(
                 f"a latent of {height} x {width}: this bundle accepts 1 x 1 to {limit}"
             )
+
+
+def _common_header(packets: Sequence[Packet]) -> PacketHeader:
+    """The first one's; raises ValueError where others differ, or need references."""
+    first = packets[0].header
+    if any(_kind(p.header) != _kind(first) for p in packets):
+        raise ValueError("packets of one call must share operating point and latent size")
+    if any(p.header.reference is not None for p in packets):
+        raise ValueError("inter packets need their references: decode_symbols takes them")
+    return first
+
+
+def _coded(packets: Sequence[Packet]) -> list[tuple[bytes, int, int]]:
+    return [(p.payload, p.header.lanes, p.header.tail) for p in packets]
 
 
 def _kind(header: PacketHeader) -> tuple[int, int, int]:

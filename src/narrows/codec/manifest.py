@@ -27,7 +27,9 @@ HEAD_FILES = (  # the device's part
     "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES, FILTER,
 )  # fmt: skip
 DIGEST_PREFIX_BYTES = 4
+PRECISION_LOSS = 0.002  # share of a score that a tail in less than float32 may cost
 
+Precision = Literal["fp32", "bf16"]  # what a tail computes in
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -65,6 +67,9 @@ class OperatingPoint(_Strict, frozen=True, kw_only=True):
     packet_bytes: Annotated[float, Meta(ge=0)]  # mean over the frames of `Manifest.measured_on`
     accuracy: Share | None = None  # of the classification; None where there is none
     scores: dict[str, Share] = {}  # of the other tasks: mAP, mIoU
+    tail_scores: dict[
+        Precision, dict[str, Share]
+    ] = {}  # every task's, by what the tail computes in
 
     @property
     def scores_of(self) -> dict[str, float]:
@@ -102,6 +107,20 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         return ({"classification": self.labels} if self.labels else {}) | self.tasks
 
     @property
+    def tail_precisions(self) -> tuple[Precision, ...]:
+        """What a tail may compute in: float32, and what costs no score of any point too much."""
+        return ("fp32", *(("bf16",) if self._as_accurate("bf16") else ()))
+
+    def _as_accurate(self, precision: Precision) -> bool:
+        measured = [(p.tail_scores.get("fp32"), p.tail_scores.get(precision))
+                    for p in self.operating_points]  # fmt: skip
+        return all(
+            exact and found and exact.keys() == found.keys()
+            and all(exact[task] - found[task] <= PRECISION_LOSS + 1e-9 for task in exact)
+            for exact, found in measured
+        )  # fmt: skip
+
+    @property
     def unsplit_scores_of(self) -> dict[str, float]:
         """Every task's, as `OperatingPoint.scores_of`."""
         return _scores(self.unsplit_accuracy, self.unsplit_scores)
@@ -114,7 +133,7 @@ class Manifest(_Strict, frozen=True, kw_only=True):
         fields: dict[str, Any] = msgspec.to_builtins(self)
         for holder, added in [
             (fields, ("tasks", "unsplit_scores")),
-            *((point, ("scores",)) for point in fields["operating_points"]),
+            *((point, ("scores", "tail_scores")) for point in fields["operating_points"]),
         ]:
             for name in added:
                 if not holder[name]:

@@ -11,6 +11,7 @@ any of the keys but `file` absent. Boxes are in pixels of the picture as stored,
 sets in other forms are read by narrows.images.layouts.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from narrows.errors import SourceError
 from narrows.images.annotations import Annotation
 from narrows.images.files import Files
+from narrows.images.labelled import LabelledImages
 from narrows.images.layouts import read_layout
 
 
@@ -34,13 +36,19 @@ class AnnotatedImages(Files):
         if not self.annotations:
             raise SourceError(f"{root}: annotations of no photograph")
 
+    def parts(self) -> set[str]:
+        return {a.part for a in self.annotations}
+
     def of_part(self, part: str) -> tuple[Annotation, ...]:
         """The photographs of one part. Raises SourceError for none."""
         chosen = tuple(a for a in self.annotations if a.part == part)
         if not chosen:
-            have = ", ".join(sorted({a.part for a in self.annotations}))
+            have = ", ".join(sorted(self.parts()))
             raise SourceError(f"{self.root}: no part {part!r}; it has: {have}")
         return chosen
+
+    def __iter__(self) -> Iterator[Annotation]:
+        return iter(self.annotations)
 
     def mask(self, annotation: Annotation) -> NDArray[np.uint8]:
         """uint8 (height, width), classes by pixel, or UNKNOWN. Raises SourceError."""
@@ -51,6 +59,17 @@ class AnnotatedImages(Files):
                 f"{annotation.mask}: expected 8 bits a pixel, got {stored.dtype} {stored.shape}"
             )
         return stored if self._values is None else self._values[stored]
+
+
+def photographs(root: Path, part: str) -> tuple[Files, tuple[str, ...]]:
+    """Any set, and the names of its photographs of a part, or of all where it has no such part.
+
+    Raises:
+        SourceError: neither a set nor class folders.
+    """
+    images = AnnotatedImages(root) if is_annotated(root) else LabelledImages(root)
+    known = images.parts()
+    return images, tuple(e.name for e in images if e.part == part or part not in known)
 
 
 def is_annotated(root: Path) -> bool:

@@ -28,10 +28,12 @@ from narrows.codec.manifest import (
     MANIFEST,
     SIGNATURE,
     Manifest,
+    Precision,
 )
 from narrows.codec.tables import CodingTables
 from narrows.errors import BundleError, ConfigError
 from narrows.models.backbones import Backbone
+from narrows.models.cores import eager_core
 from narrows.models.head import Head
 from narrows.models.onnx_head import build_onnx_head
 from narrows.models.quantise import Layers
@@ -112,6 +114,23 @@ def add_int8_head(
             "head": manifest.head | {INT8_LAYERS: layers},
             "files": manifest.as_dict()["files"] | {INT8_HEAD: _entry(bundle / INT8_HEAD)},
             "provenance": manifest.provenance | {"int8_calibration": calibration},
+        },
+    )
+
+
+def add_tail_scores(
+    bundle: Path, points: Sequence[dict[Precision, dict[str, float]]], measured: dict[str, Any]
+) -> Manifest:
+    """Write every point's scores by the tail's precision; `measured` says on what, and where."""
+    manifest = Manifest.load(bundle)
+    rows = manifest.as_dict()["operating_points"]
+    return _rewrite(
+        bundle,
+        {
+            "operating_points": [
+                row | {"tail_scores": scores} for row, scores in zip(rows, points, strict=True)
+            ],
+            "provenance": manifest.provenance | {"tail_scores": measured},
         },
     )
 
@@ -207,12 +226,14 @@ def _restore(module: nn.Module, path: Path) -> nn.Module:
     return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
-def load_unsplit_weights(bundle: Path) -> dict[str, Tensor]:
-    """The unsplit network's tensors, float32, by name. Raises BundleError."""
+def load_weights(bundle: Path, part: str) -> dict[str, Tensor]:
+    """Tensors of its head, tables, tail or unsplit, float32, by name. Raises BundleError."""
+    name = f"{part}.safetensors"
+    Manifest.load(bundle).verify_files(bundle, (name,))
     try:
-        return _expanded(load_file(bundle / "unsplit.safetensors"))
+        return _expanded(load_file(bundle / name))
     except (OSError, ValueError) as error:
-        raise BundleError(f"{bundle}: no unsplit network: {error}") from None
+        raise BundleError(f"{bundle}: no {part}: {error}") from None
 
 
 def _fused(module: M) -> M:
@@ -237,15 +258,22 @@ def _chain_fused(chain: nn.Sequential) -> nn.Sequential:
 class TailRunner:
     """The server's networks. Safe to call from several threads; torch releases the GIL."""
 
-    def __init__(self, unsplit: Backbone, tail: Tail | None = None):
-        """Take networks with trained weights; both are fused for inference in place."""
-        self._tail = None if tail is None else _fused(tail.eval())
-        self.unsplit = _fused(unsplit.eval())
-        self.mean = torch.tensor(unsplit.mean).view(1, 3, 1, 1) * 255
-        self.std = torch.tensor(unsplit.std).view(1, 3, 1, 1) * 255
+    def __init__(self, unsplit: Backbone, tail: Tail | None = None, device: str = "cpu"):
+        """Take networks with trained weights; both are fused for inference in place, and moved.
+
+        `core` runs the tail up to its tasks' heads: in float32, layer by layer, until another is
+        put in its place, before the first frame.
+        """
+        self.device = torch.device(device)
+        self.unsplit = _fused(unsplit.eval()).to(self.device)
+        self.mean = torch.tensor(unsplit.mean, device=self.device).view(1, 3, 1, 1) * 255
+        self.std = torch.tensor(unsplit.std, device=self.device).view(1, 3, 1, 1) * 255
+        if tail is not None:
+            self.tail = _fused(tail.eval()).to(self.device)
+            self.core = eager_core(self.tail)
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest) -> "TailRunner":
+    def load(cls, bundle: Path, manifest: Manifest, device: str = "cpu") -> "TailRunner":
         """Read the server's files. Raises BundleError when they do not fit the manifest."""
         config = manifest.tail
         try:
@@ -255,7 +283,7 @@ class TailRunner:
             raise BundleError(f"{bundle}: the manifest's tail cannot be built: {error}") from None
         _restore(tail, bundle / "tail.safetensors")
         _restore(unsplit, bundle / "unsplit.safetensors")
-        return cls(unsplit, tail)
+        return cls(unsplit, tail, device)
 
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Latents (batch, channels, h, w), dequantised -> probabilities (batch, labels)."""
@@ -272,17 +300,20 @@ class TailRunner:
     @torch.inference_mode()
     def answers(
         self,
-        latents: NDArray[np.float32],
+        latents: NDArray[np.float32] | Tensor,
         sizes: Sequence[tuple[int, int]],
         tasks: Collection[str] = (CLASSIFICATION,),
     ) -> list[Answer]:
         """Latents (batch, channels, h, w), dequantised -> the answers of the tasks asked for.
 
+        latents: float32, on the host or, as a tensor, where the networks are.
         sizes: (height, width) of the pictures without padding, frame by frame.
         """
-        assert self._tail is not None
-        x = torch.from_numpy(latents).contiguous(memory_format=torch.channels_last)
-        return answers_of(*outputs(self._tail, self._tail.decoder(x), tasks), sizes)
+        features, *shared, logits = self.core(self._placed(latents))
+        padded = (features.shape[2] * self.tail.stride, features.shape[3] * self.tail.stride)
+        heads = self.tail.tasks
+        found = {} if heads is None else heads([m.float() for m in shared], padded, tasks)
+        return answers_of(logits if CLASSIFICATION in tasks else None, found, padded, sizes)
 
     @torch.inference_mode()
     def unsplit_answers(
@@ -292,16 +323,23 @@ class TailRunner:
         tasks: Collection[str] = (CLASSIFICATION,),
     ) -> list[Answer]:
         """RGB pictures uint8 (batch, height, width, 3), padded -> answers, as above."""
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+        pixels = self._placed(images).permute(0, 3, 1, 2).float()
         x = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return answers_of(*outputs(self.unsplit, self.unsplit.front(x), tasks), sizes)
 
+    def _placed(self, values: NDArray | Tensor) -> Tensor:
+        """Where the networks are; from the host through pinned memory, so that nobody waits."""
+        tensor = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+        if self.device.type == "cuda" and tensor.device.type == "cpu":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
-def load_tail(bundle: Path) -> TailRunner:
+
+def load_tail(bundle: Path, device: str = "cpu") -> TailRunner:
     """Check the server's files against the manifest and load them. Raises BundleError."""
     manifest = Manifest.load(bundle)
     manifest.verify_files(bundle, ("tail.safetensors", "unsplit.safetensors"))
-    return TailRunner.load(bundle, manifest)
+    return TailRunner.load(bundle, manifest, device)
 
 
 def latent_spec(channels: int, stride: int, side: int, max_aspect: float) -> dict[str, int]:

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from narrows.errors import ConfigError
+
 Layer = dict[str, Any]
 Layers = list[Layer]
 
@@ -58,6 +60,24 @@ class Head(nn.Module):
             for leaf, tensor in part.exported().items():  # type: ignore[operator]
                 found[f"{name}.{leaf}"] = tensor.detach().float().contiguous().cpu()
         return found
+
+    @torch.no_grad()
+    def begin(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take exported convolutions of the same name and shape; every other layer stays as it is.
+
+        Raises:
+            ConfigError: a convolution of ours has a norm, which an exported one has no more.
+        """
+        for key, part in self.parts.items():
+            name = key.replace("/", ".")
+            weight = tensors.get(f"{name}.weight")
+            if not isinstance(part, _Conv) or weight is None:
+                continue
+            if part.norm is not None or part.conv.bias is None:
+                raise ConfigError(f"layer {name}: has a norm, so no exported one can begin it")
+            if weight.shape == part.conv.weight.shape:
+                part.conv.weight.copy_(weight)
+                part.conv.bias.copy_(tensors[f"{name}.bias"])
 
     def _build(self, layers: Layers, channels: int) -> int:
         for layer in layers:

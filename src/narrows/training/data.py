@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -46,7 +47,8 @@ def load_photographs(
         folders = order
     index = {folder: i for i, folder in enumerate(folders)}
     pictures, targets = [], []
-    for entry in track(entries, "reading photographs", transient=True):
+    console = Console(stderr=True)
+    for entry in track(entries, "reading photographs", console=console, transient=True):
         try:
             pictures.append(resize_and_crop(images.image(entry.name), side, max_aspect))
         except SourceError:

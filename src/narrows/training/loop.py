@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from rich.progress import Progress, TextColumn
 from torch import Tensor, nn
 
@@ -55,7 +56,8 @@ def fit(
             "give more, or a smaller batch in the recipe"
         )
     trained = [p for group in groups for p in group["params"]]
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[loss]}")) as progress:
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[loss]}"))
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(state.stem, total=phase.epochs * per_epoch, loss="")
         progress.advance(task, done * per_epoch)
         for epoch in range(done, phase.epochs):

@@ -16,11 +16,11 @@ from narrows.errors import ConfigError
 from narrows.images.annotated import AnnotatedImages, is_annotated
 from narrows.images.labelled import Entry, LabelledImages
 from narrows.models.backbones import Backbone, build_backbone
-from narrows.models.bundle import load_unsplit_weights
-from narrows.models.tail import build_unsplit
+from narrows.models.bundle import load_weights
 from narrows.training.data import Photographs, load_photographs
 from narrows.training.log import Log
 from narrows.training.recipe import TEACHER, Recipe
+from narrows.training.scene_networks import network_of_bundle, new_network, pretrained_network
 from narrows.training.scenes import Scenes, load_scenes
 from narrows.training.split import SplitModel, train_models
 from narrows.training.teacher import load_teacher
@@ -45,7 +45,8 @@ class Request:
     crops: Path | None = None  # where the crops are kept, if not in `run`
     limit: int | None = None  # train on that many photographs, spread over the set
     more: tuple[Path, ...] = ()  # annotated sets beside `data`
-    begin: Path | None = None  # a bundle whose unsplit network the recipe's begins from
+    tasks: tuple[str, ...] = ()  # of annotated sets; none: all they tell
+    begin: Path | None = None  # a bundle whose networks the recipe's begin from, where they fit
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
     _same_run(request)
     if is_annotated(request.data):
         return _start_scenes(request, say)
+    if request.tasks:
+        raise ConfigError(f"--task: {request.data} has class folders, which tell one task")
     images = LabelledImages(request.data)
     seen, kept_out, kept_out_name = partition(images, request.part)
     if request.limit:
@@ -93,50 +96,47 @@ def start(request: Request, say: Callable[[str], None]) -> Started:
 
 def _start_scenes(request: Request, say: Callable[[str], None]) -> Started:
     recipe = request.recipe
-    if recipe.backbone == TEACHER or request.teacher or request.unsplit:
-        raise ConfigError(
-            f"{request.data} is annotated for several tasks: its network is trained here, so the "
-            "recipe names a backbone, and neither --teacher nor --unsplit is of use"
-        )
     sets = [AnnotatedImages(path) for path in (request.data, *request.more)]
     data = load_scenes(sets, request.part or "train", recipe.side, recipe.max_aspect)
+    if request.tasks:
+        data = data.of_tasks(request.tasks)
     if request.limit:
         data = replace(data, scenes=data.scenes[:: -(-len(data) // request.limit)])
+    if request.teacher and (recipe.backbone != TEACHER or request.unsplit):
+        raise ConfigError(
+            f"--teacher {request.teacher}: of no use to annotated photographs, but where a recipe "
+            f"splits the teacher itself; {recipe.name!r} does not"
+        )
+    torch.manual_seed(request.seed)
+    backbone, trained = recipe.backbone, False
+    if request.unsplit is not None:
+        unsplit, backbone = network_of_bundle(request.unsplit, data.labels_of, recipe.stride)
+    elif recipe.backbone == TEACHER:
+        if request.teacher is None or request.teacher_weights is None:
+            raise ConfigError(
+                f"recipe {recipe.name!r} splits a pretrained network: give --teacher and "
+                "--teacher-weights, or --unsplit with a bundle whose network is to be split"
+            )
+        backbone = request.teacher
+        unsplit, labels_of = pretrained_network(backbone, request.teacher_weights, recipe)
+        data = data.unlabelled(labels_of)
+    else:
+        unsplit, trained = new_network(recipe, data.labels_of, request.begin), True
     found = ", ".join(f"{len(names)} of {kind}" for kind, names in data.labels_of.items())
     say(f"{len(data)} photographs; classes: {found}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(request.seed)
-    tasks = {kind: head for kind, head in recipe.heads(data.tasks).items() if kind in data.tasks}
-    unsplit = build_unsplit(
-        {"backbone": recipe.backbone, "labels": len(data.labels), "stride": recipe.stride}
-        | {"tasks": tasks}
-    ).to(device)
-    if request.begin is not None:
-        _begin(unsplit, recipe.backbone, request.begin)
-    weights: dict[str, float] = {kind: task.weight for kind, task in recipe.tasks.items()}
-    log = Log(request.run, say)
-    train_unsplit(unsplit, None, data, recipe.unsplit, request.seed, request.run, log, weights)
-    return Started(unsplit, recipe.backbone, None, data, data, (), "part val")
-
-
-def _begin(unsplit: Backbone, backbone: str, bundle: Path) -> None:
-    """Take what fits of a bundle's unsplit network: all but heads for other classes."""
-    manifest = Manifest.load(bundle)
-    if manifest.tail["backbone"] != backbone:
-        raise ConfigError(
-            f"--begin {bundle}: a {manifest.tail['backbone']}: expected the recipe's {backbone}"
-        )
-    manifest.verify_files(bundle, ("unsplit.safetensors",))
-    tensors, own = load_unsplit_weights(bundle), unsplit.state_dict()
-    fitting = {k: t for k, t in tensors.items() if k in own and own[k].shape == t.shape}
-    unsplit.load_state_dict(fitting, strict=False)
+    unsplit.to("cuda" if torch.cuda.is_available() else "cpu")
+    if trained:
+        weights: dict[str, float] = {kind: task.weight for kind, task in recipe.tasks.items()}
+        log = Log(request.run, say)
+        train_unsplit(unsplit, None, data, recipe.unsplit, request.seed, request.run, log, weights)
+    return Started(unsplit, backbone, None, data, data, (), "part val")
 
 
 def models(started: Started, request: Request, say: Callable[[str], None]) -> Iterator[SplitModel]:
     """Train, or load, the split networks of the request's recipe, the finest rate first."""
     yield from train_models(
         request.recipe, started.unsplit, started.backbone, started.teacher, started.pool,
-        request.seed, request.run, Log(request.run, say),
+        request.seed, request.run, Log(request.run, say), request.begin,
     )  # fmt: skip
 
 
@@ -202,12 +202,11 @@ def _of_bundle(bundle: Path, data: Photographs, stride: int) -> Backbone:
             f"{bundle}: its classes are {', '.join(manifest.folders[:3])}..., the photographs' "
             f"{', '.join(data.folders[:3])}...: its network cannot be split for them"
         )
-    manifest.verify_files(bundle, ("unsplit.safetensors",))
     backbone = build_backbone(_named(bundle), len(data.labels), stride)
     ours = [k for k in backbone.state_dict() if not k.endswith("tracked")]
     stored = build_backbone(_named(bundle), len(data.labels)).state_dict()
     names = [k for k in stored if not k.endswith("tracked")]
-    tensors = load_unsplit_weights(bundle)  # in any order: names give the layers'
+    tensors = load_weights(bundle, "unsplit")  # in any order: names give the layers'
     state = {k: tensors[name] for k, name in zip(ours, names, strict=True)}
     backbone.load_state_dict(state, strict=False)
     return backbone.requires_grad_(False).eval().to(memory_format=torch.channels_last)
@@ -230,6 +229,8 @@ def _same_run(request: Request) -> None:
     }
     if request.more or request.begin:
         asked |= {"more": [str(p) for p in request.more], "begin": str(request.begin)}
+    if request.tasks:
+        asked |= {"tasks": list(request.tasks)}
     if started.exists() and json.loads(started.read_text()) != asked:
         raise ConfigError(
             f"{request.run}: was started with another recipe, seed or teacher: use a new --run"

@@ -4,18 +4,19 @@ Several sets become one: classes of one name are one class, and a photograph say
 that its own set does not have.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from narrows.errors import SourceError
+from narrows.errors import ConfigError, SourceError
 from narrows.images.annotated import AnnotatedImages
 from narrows.images.annotations import UNKNOWN, Annotation, TaskKind
 from narrows.images.preprocess import View, prepare
@@ -63,6 +64,24 @@ class Scenes:
         """The labels of the other tasks."""
         return {kind: names for kind, names in self.labels_of.items() if kind != "classification"}
 
+    def of_tasks(self, kinds: Collection[str]) -> "Scenes":
+        """Only what is known of some tasks, and only the photographs of which anything is.
+
+        Raises:
+            ConfigError: a task that no set annotates.
+        """
+        if unknown := sorted(set(kinds) - set(self.labels_of)):
+            have = ", ".join(self.labels_of)
+            raise ConfigError(f"--task {','.join(unknown)}: the photographs tell {have}")
+        kept = [_only(scene, kinds) for scene in self.scenes]
+        known = [s for s in kept if s.label >= 0 or s.boxes is not None or s.mask is not None]
+        labels = {kind: names for kind, names in self.labels_of.items() if kind in kinds}
+        return Scenes(tuple(known), labels)
+
+    def unlabelled(self, labels_of: dict[TaskKind, tuple[str, ...]]) -> "Scenes":
+        """The photographs alone, for a network that brings its own classes."""
+        return Scenes(tuple(_only(scene, ()) for scene in self.scenes), labels_of)
+
     def batches(self, batch: int, side: int, seed: int) -> Iterator[Batch]:
         """One epoch: every photograph once, by a crop of its own. The last, smaller batch is left.
 
@@ -73,6 +92,15 @@ class Scenes:
         for start in range(0, len(order) - batch + 1, batch):
             rows = order[start : start + batch]
             yield _stacked([_crop(self.scenes[i], side, rng) for i in rows])
+
+
+def _only(scene: Scene, kinds: Collection[str]) -> Scene:
+    return replace(
+        scene,
+        label=scene.label if "classification" in kinds else -1,
+        boxes=scene.boxes if "detection" in kinds else None,
+        mask=scene.mask if "segmentation" in kinds else None,
+    )
 
 
 def merged_labels(sets: Sequence[AnnotatedImages]) -> dict[TaskKind, tuple[str, ...]]:
@@ -93,7 +121,8 @@ def load_scenes(sets: Sequence[AnnotatedImages], part: str, side: int, max_aspec
     labels = merged_labels(sets)
     entries = [(images, entry) for images in sets for entry in images.of_part(part)]
     scenes = []
-    for images, entry in track(entries, "reading photographs", transient=True):
+    console = Console(stderr=True)
+    for images, entry in track(entries, "reading photographs", console=console, transient=True):
         try:
             scenes.append(read_scene(images, entry, labels, side, max_aspect)[0])
         except SourceError:

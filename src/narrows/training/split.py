@@ -17,6 +17,7 @@ from narrows.models.bottlenecks import Unstandardise, build_encoder
 from narrows.models.bottlenecks.hyperprior import HyperBottleneck
 from narrows.models.bottlenecks.rate import RatedBottleneck
 from narrows.models.bottlenecks.uniform import UniformBottleneck
+from narrows.models.bundle import load_weights
 from narrows.models.head import Head
 from narrows.models.tail import build_tail
 from narrows.models.tasks import TaskHeads
@@ -37,6 +38,7 @@ class SplitModel(nn.Module):
         super().__init__()
         self.head = Head(build_encoder(recipe.encoder, (unsplit.mean, unsplit.std)))
         self.members = getattr(recipe.coding, "members", ())
+        self.has_steps = False  # from a bundle that it begins from
         self.bottleneck = _bottleneck(recipe, self.head.channels, rates)
         self.tail_config = {
             "backbone": backbone,
@@ -54,12 +56,25 @@ class SplitModel(nn.Module):
             self.tail.tasks.load_state_dict(unsplit.tasks.state_dict())
             self.tail.tasks.requires_grad_(True)
 
+    def begin(self, bundle: Path) -> None:
+        """Take what fits of a bundle's head, steps and decoder. Raises BundleError, ConfigError."""
+        if isinstance(self.bottleneck, RatedBottleneck):
+            steps = load_weights(bundle, "tables")
+            self.has_steps = self.bottleneck.begin(steps["gain"], steps["inverse_gain"])
+        self.head.begin(load_weights(bundle, "head"))
+        tensors, own = load_weights(bundle, "tail"), self.tail.decoder.state_dict()
+        named = {k.removeprefix("decoder."): t for k, t in tensors.items() if k.startswith("dec")}
+        fitting = {k: t for k, t in named.items() if k in own and own[k].shape == t.shape}
+        self.tail.decoder.load_state_dict(fitting, strict=False)
+
     @torch.no_grad()
     def start(self, batch: Batch, unsplit: Backbone) -> None:
         """Fit the scales at both ends of the bottleneck to a batch, before anything is learned."""
         ours = self.tail.decoder[1]
         assert isinstance(ours, Unstandardise)
         ours.measure(_wanted(unsplit, batch, "cut")[0])
+        if self.has_steps:
+            return
         if isinstance(self.bottleneck, RatedBottleneck | HyperBottleneck):
             self.bottleneck.start(self.latent(batch.pixels))
 
@@ -99,8 +114,12 @@ def train_models(
     seed: int,
     run: Path,
     log: Log,
+    begin: Path | None = None,
 ) -> Iterator[SplitModel]:
-    """The recipe's one model of variable rate, or one a rate, each going on from the one before."""
+    """The recipe's one model of variable rate, or one a rate, each going on from the one before.
+
+    `begin`: a bundle whose head and decoder the first begins from, as far as they fit.
+    """
     unsplit.eval().requires_grad_(False)
     device = next(unsplit.parameters()).device
     rates = recipe.coding.rates
@@ -109,6 +128,8 @@ def train_models(
     for number, chosen in enumerate(sets):
         torch.manual_seed(seed + 1)
         model = SplitModel(recipe, unsplit, backbone, chosen)
+        if begin is not None:
+            model.begin(begin)
         model.to(device).to(memory_format=torch.channels_last)
         if device.type == "cuda":  # on a CPU compiling takes longer than it gives back
             for part in (model.head, model.tail.decoder, *model.tail.rest[0].children()):

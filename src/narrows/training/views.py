@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -141,7 +142,10 @@ def _made(
     pixels = torch.empty((len(rows), 3, views.side, views.side), dtype=torch.uint8)
     starts = range(0, len(rows), _CHUNK)
     features, maps = [], []
-    for start in track(starts, "crops and the teacher's view of them", transient=True):
+    console = Console(stderr=True)
+    for start in track(
+        starts, "crops and the teacher's view of them", console=console, transient=True
+    ):
         chosen = rows[start : start + _CHUNK]
         crops = [
             random_crop(data.pictures[i], views.side, views.min_scale, rng).round() for i in chosen

@@ -1,7 +1,7 @@
-// Every instruction set of this machine against the portable one, on random frames and heads:
-// payloads, verdicts on damaged ones, latents. Inputs end where their allocation ends, so that a
-// sanitiser sees any read beyond. Prints a checksum of all that is coded, which is the same on
-// every machine: properties ROUNDS [SEED]
+// Every instruction set of this machine against the portable one, on random frames, heads and field
+// products: payloads, verdicts on damaged ones, latents, residues. Inputs end where their
+// allocation ends, so that a sanitiser sees any read beyond. Prints a checksum of all that is
+// coded, which is the same on every machine: properties ROUNDS [SEED]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -14,6 +14,7 @@
 #include "coder/crc32c.h"
 #include "coder/decoder.h"
 #include "coder/encoder.h"
+#include "field/field.h"
 #include "head/head.h"
 #include "isa.h"
 
@@ -313,6 +314,51 @@ void check_head(Random& random, const std::vector<Isa>& isas) {
   }
 }
 
+// Residues of all sizes, many of them at the bounds of digits, some of them none at all.
+void check_field(Random& random, const std::vector<Isa>& isas) {
+  const int bits = random.of({31, 61});
+  const uint64_t p = (uint64_t{1} << bits) - 1;
+  const uint64_t bounds[] = {0,
+                             p - 1,
+                             p / 2,
+                             p / 2 + 1,
+                             (uint64_t{1} << 30) - 1,
+                             1u << 30,
+                             (p / 2 + (1u << 30)) % p,
+                             p - (1u << 30)};
+  const bool only_bounds = random.below(2), bad = random.below(10) == 0;
+  const auto factor = [&](size_t count) {
+    std::vector<uint64_t> entries(count);
+    for (uint64_t& entry : entries)
+      entry = only_bounds || random.below(4) == 0
+                  ? random.of(bounds)
+                  : (uint64_t{random.next()} << 32 | random.next()) % p;
+    return entries;
+  };
+  const size_t rows = random.between(1, 20), depth = random.between(1, 300),
+               columns = random.between(1, 90);
+  std::vector<uint64_t> left = factor(rows * depth), right = factor(depth * columns);
+  if (bad) right[random.below(static_cast<uint32_t>(right.size()))] = p + random.below(3);
+  const Exact<uint64_t> a(left.data(), left.size(), 0), b(right.data(), right.size(), 0);
+  std::vector<uint64_t> expected(rows * columns);
+  for (size_t i = 0; i < rows && !bad; ++i)
+    for (size_t j = 0; j < columns; ++j)
+      for (size_t l = 0; l < depth; ++l) {
+        __extension__ typedef unsigned __int128 Wide;
+        const Wide sum = Wide{left[i * depth + l]} * right[l * columns + j];
+        expected[i * columns + j] = static_cast<uint64_t>((sum + expected[i * columns + j]) % p);
+      }
+  digest_bytes(expected.data(), expected.size() * 8);
+  const int threads = random.between(1, 3);
+  for (const Isa isa : isas) {
+    std::vector<uint64_t> found(rows * columns);
+    const bool good =
+        field_matmul(a.data(), b.data(), rows, depth, columns, bits, threads, isa, found.data());
+    if (good == bad) fail(std::string(name_of(isa)) + " judges residues wrongly");
+    if (good && found != expected) fail(std::string(name_of(isa)) + " computes another product");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -329,6 +375,7 @@ int main(int argc, char** argv) {
   for (int round = 0; round < rounds; ++round) {
     check_coder(random, isas);
     check_head(random, isas);
+    check_field(random, isas);
   }
   std::printf("%d rounds,%s, digest %08x\n", rounds, names.c_str(), digest);
   return 0;

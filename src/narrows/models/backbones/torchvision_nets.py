@@ -48,13 +48,33 @@ def mobilenet_v2_tf(labels: int, stride: int = 8) -> Backbone:
     Its 3x3 convolutions of stride 2 pad right and bottom only; torchvision's padding costs such
     weights 9 points on ImageNet.
     """
-    backbone = mobilenet_v2(labels, stride)
+    return _tensorflow(mobilenet_v2(labels, stride))
+
+
+def _tensorflow(backbone: Backbone) -> Backbone:
+    """Pixels and padding as TensorFlow has them."""
     backbone.mean, backbone.std = TENSORFLOW
     for module in list(backbone.modules()):
         for name, conv in list(module.named_children()):
             if isinstance(conv, nn.Conv2d) and conv.stride == (2, 2) and conv.kernel_size == (3, 3):
                 setattr(module, name, _PaddedRight(conv))
     return backbone
+
+
+def mobilenet_v2_tf16(labels: int, stride: int = 8) -> Backbone:
+    """The same to its last block, which keeps 1/16 of the side, as DeepLab has it."""
+    features = torchvision.models.mobilenet_v2().features[:18]
+    for block in features[14:]:
+        for conv in block.modules():
+            if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3):
+                dilation = 1 if conv.stride == (2, 2) else 2
+                conv.stride, conv.dilation, conv.padding = (1, 1), (dilation,) * 2, (dilation,) * 2
+    cut, ends = (4, (7, 14, 18)) if stride == 4 else (7, (14, 18))
+    body = nn.Sequential(*(features[a:b] for a, b in pairwise((cut, *ends))))
+    classify = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(320, labels))
+    channels = (24 if stride == 4 else 32, 320)
+    front, name = features[:cut], f"features[:{cut}]"
+    return _tensorflow(Backbone(front, body, classify, name, channels, stride))
 
 
 class _PaddedRight(nn.Conv2d):

@@ -48,6 +48,15 @@ class RatedBottleneck(nn.Module):
         self.log_gain.sub_(scale)
         self.log_inverse.add_(scale)
 
+    @torch.no_grad()
+    def begin(self, gain: Tensor, inverse_gain: Tensor) -> bool:
+        """Take another model's steps (points, channels); False where they are not as many."""
+        if gain.shape != self.log_gain.shape:
+            return False
+        self.log_gain.copy_(gain.log())
+        self.log_inverse.copy_(inverse_gain.log())
+        return True
+
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Latent (batch, channels, h, w), an equal share of the batch per point, in order.
 

@@ -36,10 +36,12 @@ def answers_of(
     count = len(sizes)
     inside = [tuple(min(s or p, p) for s, p in zip(size, padded, strict=True)) for size in sizes]
     found = outputs.get("detection", [None] * count)
-    probabilities = [None] * count if logits is None else list(logits.float().softmax(1).numpy())
+    probabilities = (
+        [None] * count if logits is None else list(logits.float().softmax(1).cpu().numpy())
+    )
     masks: list[Any] = [None] * count
     if "segmentation" in outputs:
-        masks = list(segmentation.masks(outputs["segmentation"], padded).numpy())
+        masks = list(segmentation.masks(outputs["segmentation"], padded).cpu().numpy())
     return [
         Answer(
             probabilities[i],

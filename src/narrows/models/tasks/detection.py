@@ -27,6 +27,7 @@ from narrows.errors import ConfigError
 KINDS = ("fcos", "retinanet", "faster_rcnn")
 RATIOS = (0.5, 1.0, 2.0)  # of anchors
 BEST = 100  # boxes of one frame
+OVERLAP = 0.5  # of two boxes of a class, above which the lesser goes
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,8 @@ def _detector(
         anchors = AnchorGenerator(tuple((s,) for s in strides), ((1.0,),) * len(strides))
         return FCOS(
             backbone, labels, anchor_generator=anchors,
-            head=FCOSHead(width, 1, labels, convs), score_thresh=threshold, detections_per_img=BEST,
+            head=FCOSHead(width, 1, labels, convs), score_thresh=threshold, nms_thresh=OVERLAP,
+            detections_per_img=BEST,
         )  # fmt: skip
     if kind == "retinanet":
         sizes = tuple(tuple(round(4 * s * 2 ** (i / 3)) for i in range(3)) for s in strides)

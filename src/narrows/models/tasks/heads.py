@@ -5,7 +5,7 @@ without it, it shares all of them. A frame pays for the shared stages once.
 """
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,17 @@ from narrows.errors import ConfigError
 from narrows.models.backbones.backbone import stage_outputs
 from narrows.models.tasks.detection import DetectionHead
 from narrows.models.tasks.segmentation import SegmentationHead
+from narrows.models.tasks.yolox import YoloxHead
 
-HEADS: dict[str, type[nn.Module]] = {"detection": DetectionHead, "segmentation": SegmentationHead}
+
+def _detection(kind: str = "fcos", **options: Any) -> nn.Module:
+    return YoloxHead(**options) if kind == "yolox" else DetectionHead(kind=kind, **options)
+
+
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "detection": _detection,
+    "segmentation": SegmentationHead,
+}
 
 
 class TaskHeads(nn.Module):

@@ -10,7 +10,7 @@ from torchvision.models.segmentation.lraspp import LRASPPHead
 
 from narrows.errors import ConfigError
 
-KINDS = ("lraspp", "deeplabv3")
+KINDS = ("lraspp", "deeplabv3", "pooled_aspp")
 RATES = (3, 6, 9)  # of DeepLab's atrous convolutions: those of its paper suit 513 pixels
 
 
@@ -18,7 +18,7 @@ class SegmentationHead(nn.Module):
     """Maps -> logits (batch, labels, h, w) at the first map's resolution.
 
     `lraspp` (Howard et al., ICCV 2019) takes the first and the last map, `deeplabv3` (Chen et al.,
-    arXiv:1706.05587) the one of 1/16.
+    arXiv:1706.05587) the one of 1/16, and `pooled_aspp`, DeepLab's on MobileNetV2, the last.
     """
 
     def __init__(
@@ -38,14 +38,31 @@ class SegmentationHead(nn.Module):
         self.head: nn.Module
         if kind == "lraspp":
             self.head = LRASPPHead(channels[0], channels[-1], labels, width)
-        else:
+        elif kind == "deeplabv3":
             self.head = DeepLabHead(channels[self.at_16], labels, RATES)
+        else:
+            self.head = _PooledAspp(channels[-1], labels, width)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         if self.kind == "lraspp":
             logits: Tensor = self.head({"low": maps[0], "high": maps[-1]})
             return logits
-        return F.interpolate(self.head(maps[self.at_16]), maps[0].shape[2:], mode="bilinear")
+        logits = self.head(maps[self.at_16 if self.kind == "deeplabv3" else -1])
+        return F.interpolate(logits, maps[0].shape[2:], mode="bilinear")
+
+
+class _PooledAspp(nn.Module):
+    """Each position beside the whole picture's mean (Sandler et al., CVPR 2018); norms folded."""
+
+    def __init__(self, channels: int, labels: int, width: int):
+        super().__init__()
+        self.pool, self.here = nn.Conv2d(channels, width, 1), nn.Conv2d(channels, width, 1)
+        self.project, self.classify = nn.Conv2d(2 * width, width, 1), nn.Conv2d(width, labels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = F.relu(self.pool(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
+        both = torch.cat([mean, F.relu(self.here(x))], 1)
+        return self.classify(F.relu(self.project(both)))  # type: ignore[no-any-return]
 
 
 def masks(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,1 @@
+"""A party of a vertical session: its columns stay here, shares and answers go out."""

@@ -1,0 +1,1 @@
+"""The coordinator of a vertical session: relays shares, decodes sums, learns the top network."""

@@ -1,0 +1,1 @@
+"""Who may speak: the certificate authority of a fleet, credentials for gRPC, a peer's identity."""
