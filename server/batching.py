@@ -33,7 +33,7 @@ class Batcher:
     ):
         self._run_batch = run_batch
         self._max_batch, self._max_waiting = max_batch, max_waiting
-        self._waiting, self._pace = FairQueue(), Pace()
+        self._waiting, self._pace = FairQueue[Job](), Pace()
         self._start: asyncio.Handle | None = None  # of the next batch
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "tail", prepare_thread)

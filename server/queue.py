@@ -8,23 +8,36 @@ JACM 1973, among frames of one round).
 
 from bisect import insort
 from collections.abc import Iterator
-
-from narrows.server.admission import Job
+from typing import Generic, Protocol, TypeVar
 
 PATIENCE_NS = 10_000_000_000  # of a frame without a deadline, so that it is not for ever last
 
 
-class FairQueue:
+class Queued(Protocol):
+    """What the order asks of a job; a replica's, or one in simulated time."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def received_ns(self) -> int: ...
+    @property
+    def deadline_ns(self) -> int | None: ...
+
+
+J = TypeVar("J", bound=Queued)
+
+
+class FairQueue(Generic[J]):
     """Waiting jobs by device."""
 
     def __init__(self) -> None:
-        self._of: dict[str, list[tuple[int, int, Job]]] = {}  # by deadline, then arrival
+        self._of: dict[str, list[tuple[int, int, J]]] = {}  # by deadline, then arrival
         self._count = self._arrivals = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, job: Job) -> None:
+    def add(self, job: J) -> None:
         """Queue a job behind its device's more urgent ones."""
         self._arrivals += 1
         due = job.deadline_ns or job.received_ns + PATIENCE_NS
@@ -36,7 +49,7 @@ class FairQueue:
         rounds = len(self._of.get(device, ()))
         return sum(min(len(jobs), rounds + 1) for jobs in self._of.values())
 
-    def in_order(self) -> Iterator[Job]:
+    def in_order(self) -> Iterator[J]:
         """All jobs, the next one first."""
         rounds = (
             (index, due, number, job)

@@ -7,7 +7,6 @@ unseen (coordinated omission). Scenarios as in MLPerf Inference (Reddi et al., I
 
 import asyncio
 import json
-import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -17,9 +16,11 @@ from time import monotonic, monotonic_ns
 import grpc
 
 from narrows.protos.narrows.v1 import inference_pb2
+from narrows.simulations.events.arrivals import poisson
 
 STREAM = "/narrows.v1.Inference/Stream"
 QUERY = 8  # frames of a query in scenario multi
+STAMPS = ("due_ns", "received_ns", "queue_ns", "served_ns", "sent_ns", "answered_ns", "batch")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Request:
     deadline_ms: int
     seed: int
     echo: bool = False  # the other end sends every message back as it is
+    keep: bool = False  # a row of STAMPS for every answer
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Tally:
     overheads_ms: list[float] = field(default_factory=list)  # without decoding and tail
     batches: list[int] = field(default_factory=list)
     by_stream: list[int] = field(default_factory=list)
+    stamps: list[tuple[int, ...]] = field(default_factory=list)
     began: float = 0.0
     ended: float = 0.0
 
@@ -124,9 +127,18 @@ class Stream:
             tally.overheads_ms.append(latency_ms - served_ms)
             tally.batches.append(result.timing.batch_size)
             tally.by_stream[self._number] += 1
+            if self._request.keep:
+                tally.stamps.append(_stamps(due_ns, result.timing, now_ns))
         else:
             tally.refused += 1
         future.set_result(None)
+
+
+def _stamps(due_ns: int, timing: inference_pb2.ServerTiming, now_ns: int) -> tuple[int, ...]:
+    """One clock all the way: both ends are on this machine."""
+    served_ns = timing.decode_ns + timing.tail_ns
+    ends = timing.sent_ns, now_ns, timing.batch_size
+    return due_ns, timing.received_ns, timing.queue_ns, served_ns, *ends
 
 
 async def single(streams: list[Stream], request: Request, end: float) -> None:
@@ -144,14 +156,11 @@ async def multi(streams: list[Stream], request: Request, end: float) -> None:
 
 async def server(streams: list[Stream], request: Request, end: float) -> None:
     """Frames at random moments, `rate` a second on average, whether answered or not."""
-    rng = random.Random(request.seed)
-    due, waiting = monotonic(), []
-    while True:
-        due += rng.expovariate(request.rate)
-        if due >= end:
-            break
+    began, waiting = monotonic(), []
+    for after, number in poisson(request.rate, len(streams), end - began, request.seed):
+        due = began + after
         await asyncio.sleep(max(0.0, due - monotonic()))
-        waiting.append(rng.choice(streams).send(round(due * 1e9)))
+        waiting.append(streams[number].send(round(due * 1e9)))
     if waiting:
         await asyncio.wait(waiting, timeout=10)
 
@@ -165,7 +174,8 @@ async def offline(streams: list[Stream], request: Request, end: float) -> None:
             while len(flying) < request.window:
                 flying.add(stream.send(monotonic_ns()))
             _, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait(flying, timeout=10)
+        if flying:  # the time was up before the first frame
+            await asyncio.wait(flying, timeout=10)
 
     await asyncio.gather(*(keep_full(stream) for stream in streams))
 

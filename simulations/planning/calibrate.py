@@ -1,0 +1,203 @@
+"""Service times of a real server on this machine, from the stamps that every answer carries.
+
+Frames go over real sockets from a process of their own: one at a time, as a free replica has them;
+in closed loops of growing width, whose batches have every size up to the largest; and at random
+moments from several devices, as a fleet sends them. A batch's frames share one duration, so a batch
+counts once.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+
+from narrows.codec.frame import load_frame_codec
+from narrows.codec.manifest import Manifest
+from narrows.edge.head import load_head
+from narrows.errors import LinkError
+from narrows.images.preprocess import pad_to_stride
+from narrows.simulations.bench.load import Request
+from narrows.simulations.bench.race import machine
+from narrows.simulations.events.service import ServiceTimes
+
+WIDTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # frames in flight; up to three of the largest batch
+KEPT = 400  # samples of a kind in the file
+HEAD_RUNS = 30
+OPEN_LOAD, OPEN_DEVICES = 0.3, 8  # of what closed loops reached: frames at random moments
+
+Row = Sequence[int]  # STAMPS of one answer
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server that runs, and what to send to it."""
+
+    address: str
+    pids: tuple[int, ...]
+    packets: Path
+    max_batch: int
+
+
+def load_on(target: Target, **asked: Any) -> dict[str, Any]:
+    """A load process run to its end; its tally, with `stamps`. Raises LinkError when it fails."""
+    request = Request(
+        target.address, str(target.packets),
+        **{"window": 1, "rate": 0.0, "deadline_ms": 0, "seed": 0, "keep": True} | asked,
+    )  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as told:
+        json.dump(asdict(request), told)
+        told.flush()
+        command = [sys.executable, "-m", "narrows.simulations.bench.load", told.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LinkError(f"the load on {target.address} failed: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@dataclass
+class Stamps:
+    """Answers' stamps of several loads, as they come."""
+
+    alone: list[Row] = field(default_factory=list)
+    closed: list[Row] = field(default_factory=list)
+    open: list[Row] = field(default_factory=list)
+    loop_s: float = 0.0
+
+    def measure(self, target: Target, seconds: float, seed: int) -> None:
+        """Add a round: a sixth of the time alone, half in closed loops, a third at random."""
+        tally = load_on(target, scenario="single", seconds=seconds / 6, streams=1)
+        self.alone += tally["stamps"]
+        widths = [width for width in WIDTHS if width <= 3 * target.max_batch]
+        before_s, most = _loop_s(target.pids), 0.0
+        for width in widths:
+            share = seconds / 2 / len(widths)
+            tally = load_on(target, scenario="offline", seconds=share, streams=width)
+            self.closed += tally["stamps"]
+            most = max(most, tally["answered"] / (tally["ended"] - tally["began"]))
+        self.loop_s += _loop_s(target.pids) - before_s
+        self.open += load_on(
+            target, scenario="server", seconds=seconds / 3, streams=OPEN_DEVICES,
+            rate=OPEN_LOAD * most, seed=seed,
+        )["stamps"]  # fmt: skip
+
+    def add(self, more: "Stamps") -> None:
+        """Another measurement's, behind these."""
+        self.alone += more.alone
+        self.closed += more.closed
+        self.open += more.open
+        self.loop_s += more.loop_s
+
+    def times(self, bundle: Path, threads: int, max_batch: int, device: str) -> ServiceTimes:
+        """What they say of the server's parts. Raises LinkError where nothing was answered."""
+        if not (self.alone and self.closed and self.open):
+            raise LinkError("the server answered no frame: no service times were measured")
+        rows = np.array(self.alone + self.closed + self.open, np.float64)
+        idle, busy = _arrivals(np.array(self.open, np.float64))
+        return ServiceTimes(
+            bundle=Manifest.load(bundle).digest,
+            machine=machine(), date=date.today().isoformat(), device=device,
+            threads=threads, max_batch=max_batch,
+            batch_ms=_batches(rows), handover_ms=_handovers(rows, max_batch), answer_ms=_answers(rows),
+            idle_ms=idle, busy_ms=busy,
+            loop_ms=1e3 * self.loop_s / len(self.closed), head_ms=_head_ms(bundle),
+        )  # fmt: skip
+
+
+def calibrate(
+    bundle: Path, target: Target, threads: int, seconds: float, step: Callable[[], None]
+) -> ServiceTimes:
+    """Three rounds, `seconds` in all; `step` after each. Raises LinkError."""
+    stamps = Stamps()
+    for seed in range(3):
+        stamps.measure(target, seconds / 3, seed)
+        step()
+    return stamps.times(bundle, threads, target.max_batch, "cpu")
+
+
+def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:
+    """rows (answers, STAMPS) -> durations of batches by their size; every batch once."""
+    started = rows[:, 1] + rows[:, 2]  # received + queued: the same moment for a whole batch
+    found: dict[int, dict[int, float]] = defaultdict(dict)
+    for start, row in zip(started, rows, strict=True):
+        found[int(row[6])][int(start)] = row[3] / 1e6
+    return {size: _thinned(list(one.values())) for size, one in found.items()}
+
+
+def _handovers(rows: np.ndarray, full: int) -> tuple[float, ...]:
+    """Between full batches, the later of which waited: a batch that is not full may wait by rule."""
+    batches = sorted(
+        {int(r[1] + r[2]): (int(r[1] + r[2] + r[3]), int(r[6])) for r in rows}.items()
+    )
+    received: dict[int, int] = {}
+    for row in rows:
+        start = int(row[1] + row[2])
+        received[start] = max(received.get(start, 0), int(row[1]))
+    pairs = zip(batches, batches[1:], strict=False)
+    gaps = [
+        (start - end) / 1e6
+        for (_, (end, _)), (start, (_, size)) in pairs
+        if size == full and received[start] < end
+    ]
+    return _thinned(gaps) if gaps else (0.0,)
+
+
+def _arrivals(rows: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """rows -> from due to received, of frames that came to a free replica and to a busy one."""
+    starts = np.unique(rows[:, 1] + rows[:, 2])
+    ends = np.array([(rows[:, 1] + rows[:, 2] + rows[:, 3])[rows[:, 1] + rows[:, 2] == s].max()
+                     for s in starts])  # fmt: skip
+    before = np.searchsorted(starts, rows[:, 0]) - 1
+    busy = (before >= 0) & (ends[np.maximum(before, 0)] > rows[:, 0])
+    took = (rows[:, 1] - rows[:, 0]) / 1e6
+    every = _thinned(took)
+    return _thinned(took[~busy]) or every, _thinned(took[busy]) or every
+
+
+def _answers(rows: np.ndarray) -> dict[int, tuple[float, ...]]:
+    """rows -> from a batch's end to its answers, by the batch's size."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        found[int(row[6])].append((row[5] - row[1] - row[2] - row[3]) / 1e6)
+    return {size: _thinned(one) for size, one in found.items()}
+
+
+def _thinned(samples: Sequence[float]) -> tuple[float, ...]:
+    """At most KEPT of them, at even quantiles."""
+    ascending = np.sort(np.maximum(samples, 0.0))
+    if len(ascending) > KEPT:
+        ascending = np.quantile(ascending, np.linspace(0, 1, KEPT))
+    return tuple(map(float, ascending))
+
+
+def _loop_s(pids: Sequence[int]) -> float:
+    """Processor time of replicas' event loops, which run in their first threads."""
+    return sum(
+        thread.user_time + thread.system_time
+        for pid in pids
+        for thread in psutil.Process(pid).threads()
+        if thread.id == pid
+    )
+
+
+def _head_ms(bundle: Path) -> float:
+    """Median of a device's work on one picture, on one core."""
+    manifest = Manifest.load(bundle)
+    head, codec = load_head(bundle, manifest), load_frame_codec(bundle, manifest)
+    side = manifest.input.short_side
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    padded, took = pad_to_stride(picture, manifest.input.stride), []
+    for _ in range(HEAD_RUNS):
+        began = perf_counter()
+        codec.encode(head.run(padded), 0)
+        took.append(1e3 * (perf_counter() - began))
+    return float(np.median(took))

@@ -1,0 +1,85 @@
+"""One replica in simulated time under frames at random moments: what an open load does to it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from narrows.simulations.events.arrivals import poisson
+from narrows.simulations.events.replica import (
+    ReplicaLimits,
+    SimulatedFrame,
+    SimulatedReplica,
+    Times,
+)
+
+
+@dataclass(frozen=True)
+class OpenLoad:
+    """Frames that come whether or not others were answered."""
+
+    devices: int
+    rate: float  # a second, of all devices
+    seconds: float
+    seed: int = 0
+    deadline_ms: float | None = None  # None: the replica refuses nothing for want of time
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of an open load."""
+
+    latency_ms: NDArray[np.float64]  # of answered frames, from when each was due
+    refused: int
+    seconds: float  # until the last frame was back
+    batches: NDArray[np.int64]  # of how many frames each answered frame's batch was
+    busy: float  # share of the time in which the worker worked
+
+    @property
+    def throughput(self) -> float:
+        """Answers a second."""
+        return len(self.latency_ms) / self.seconds
+
+    def percentile_ms(self, percent: float) -> float:
+        """Of all frames: one that was refused never had its answer."""
+        every = np.append(self.latency_ms, np.full(self.refused, np.inf))
+        return float(np.percentile(every, percent, method="higher")) if len(every) else 0.0
+
+
+def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Served:
+    """Run it to the last answer; the same seed is the same run."""
+    env, rng = simpy.Environment(initial_time=0), Random(load.seed ^ 0x5EED)
+    latencies: list[float] = []
+    batches: list[int] = []
+    refused = 0
+
+    def settled(frame: SimulatedFrame, status: str) -> None:
+        nonlocal refused
+        if status == "OK":
+            latencies.append((env.now - frame.due_ns) / 1e6)
+            batches.append(frame.batch)
+        else:
+            refused += 1
+
+    replica = SimulatedReplica(env, times, limits, rng, settled)
+    env.process(_arrivals(env, replica, load))
+    env.run()
+    seconds = max(env.now / 1e9, load.seconds)
+    return Served(
+        np.array(latencies), refused, seconds, np.array(batches, np.int64),
+        replica.busy_ns / 1e9 / seconds,
+    )  # fmt: skip
+
+
+def _arrivals(
+    env: simpy.Environment, replica: SimulatedReplica, load: OpenLoad
+) -> Iterator[simpy.Event]:
+    names = [str(number) for number in range(load.devices)]
+    patience_ns = None if load.deadline_ms is None else round(load.deadline_ms * 1e6)
+    for at_s, number in poisson(load.rate, load.devices, load.seconds, load.seed):
+        due_ns = round(at_s * 1e9)
+        yield env.timeout(due_ns - env.now)
+        replica.send(SimulatedFrame(names[number], due_ns, patience_ns=patience_ns))
