@@ -77,8 +77,16 @@ class World:
     """A scenario under way. `frames` grows as they are taken."""
 
     def __init__(
-        self, scenario: Scenario, times: ServiceTimes, bundle: Bundle, choice: Choice, seed: int
+        self,
+        scenario: Scenario,
+        times: ServiceTimes,
+        bundle: Bundle,
+        choice: Choice,
+        seed: int,
+        settled: Callable[[Taken], None] = lambda _: None,
     ):
+        """`settled` is called with each frame that has its status. Same seed, same frames."""
+        self._note = settled
         self.env = simpy.Environment(initial_time=0)
         self._scenario, self._bundle, self._choice = scenario, bundle, choice
         self._end_ns, self._rng = round(scenario.seconds * 1e9), Random(seed)
@@ -184,6 +192,7 @@ class World:
         taken.status, taken.answered_ns = status, self.env.now
         device.flying.pop(taken.number, None)
         device.last_latency_ms = (self.env.now - taken.due_ns) / 1e6
+        self._note(taken)
         if device.room is not None and not device.room.triggered:
             device.room.succeed()
 

@@ -29,23 +29,14 @@ from narrows.images.preprocess import pad_to_stride
 from narrows.simulations.bench.load import Request
 from narrows.simulations.bench.race import machine
 from narrows.simulations.events.service import ServiceTimes
+from narrows.simulations.planning.targets import Served, Target, target_server
 
 WIDTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # frames in flight; up to three of the largest batch
 KEPT = 400  # samples of a kind in the file
-HEAD_RUNS = 30
+ROUNDS, HEAD_RUNS = 3, 30
 OPEN_LOAD, OPEN_DEVICES = 0.3, 8  # of what closed loops reached: frames at random moments
 
 Row = Sequence[int]  # STAMPS of one answer
-
-
-@dataclass(frozen=True)
-class Target:
-    """A server that runs, and what to send to it."""
-
-    address: str
-    pids: tuple[int, ...]
-    packets: Path
-    max_batch: int
 
 
 def load_on(target: Target, **asked: Any) -> dict[str, Any]:
@@ -97,31 +88,37 @@ class Stamps:
         self.open += more.open
         self.loop_s += more.loop_s
 
-    def times(self, bundle: Path, threads: int, max_batch: int, device: str) -> ServiceTimes:
+    def times(self, served: Served) -> ServiceTimes:
         """What they say of the server's parts. Raises LinkError where nothing was answered."""
         if not (self.alone and self.closed and self.open):
             raise LinkError("the server answered no frame: no service times were measured")
         rows = np.array(self.alone + self.closed + self.open, np.float64)
         idle, busy = _arrivals(np.array(self.open, np.float64))
         return ServiceTimes(
-            bundle=Manifest.load(bundle).digest,
-            machine=machine(), date=date.today().isoformat(), device=device,
-            threads=threads, max_batch=max_batch,
-            batch_ms=_batches(rows), handover_ms=_handovers(rows, max_batch), answer_ms=_answers(rows),
+            bundle=Manifest.load(served.bundle).digest,
+            machine=machine(), date=date.today().isoformat(), device=_device(served),
+            threads=served.threads, max_batch=served.max_batch,
+            batch_ms=_batches(rows), handover_ms=_handovers(rows, served.max_batch), answer_ms=_answers(rows),
             idle_ms=idle, busy_ms=busy,
-            loop_ms=1e3 * self.loop_s / len(self.closed), head_ms=_head_ms(bundle),
+            loop_ms=1e3 * self.loop_s / len(self.closed), head_ms=_head_ms(served.bundle),
         )  # fmt: skip
 
 
-def calibrate(
-    bundle: Path, target: Target, threads: int, seconds: float, step: Callable[[], None]
-) -> ServiceTimes:
-    """Three rounds, `seconds` in all; `step` after each. Raises LinkError."""
+def calibrate(served: Served, seconds: float, step: Callable[[], None]) -> ServiceTimes:
+    """Start a replica, measure it in ROUNDS rounds; `step` after each. Raises LinkError."""
     stamps = Stamps()
-    for seed in range(3):
-        stamps.measure(target, seconds / 3, seed)
-        step()
-    return stamps.times(bundle, threads, target.max_batch, "cpu")
+    with target_server(served) as target:
+        for seed in range(ROUNDS):
+            stamps.measure(target, seconds / ROUNDS, seed)
+            step()
+    return stamps.times(served)
+
+
+def _device(served: Served) -> str:
+    """Where the tail runs."""
+    from narrows.models.cores import find_device
+
+    return "paced" if served.pacing is not None else find_device("auto").type
 
 
 def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:

@@ -26,6 +26,7 @@ class OpenLoad:
     seconds: float
     seed: int = 0
     deadline_ms: float | None = None  # None: the replica refuses nothing for want of time
+    settle_s: float = 0.0  # frames due before that are served, not counted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Served:
 
     latency_ms: NDArray[np.float64]  # of answered frames, from when each was due
     refused: int
-    seconds: float  # until the last frame was back
+    seconds: float  # from settling until the last frame was back
     batches: NDArray[np.int64]  # of how many frames each answered frame's batch was
     busy: float  # share of the time in which the worker worked
 
@@ -54,10 +55,12 @@ def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Serv
     env, rng = simpy.Environment(initial_time=0), Random(load.seed ^ 0x5EED)
     latencies: list[float] = []
     batches: list[int] = []
-    refused = 0
+    refused, settle_ns = 0, load.settle_s * 1e9
 
     def settled(frame: SimulatedFrame, status: str) -> None:
         nonlocal refused
+        if frame.due_ns < settle_ns:
+            return
         if status == "OK":
             latencies.append((env.now - frame.due_ns) / 1e6)
             batches.append(frame.batch)
@@ -69,7 +72,7 @@ def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Serv
     env.run()
     seconds = max(env.now / 1e9, load.seconds)
     return Served(
-        np.array(latencies), refused, seconds, np.array(batches, np.int64),
+        np.array(latencies), refused, seconds - load.settle_s, np.array(batches, np.int64),
         replica.busy_ns / 1e9 / seconds,
     )  # fmt: skip
 

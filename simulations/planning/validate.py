@@ -5,24 +5,20 @@ shared machine hits both. What is compared: the median over rounds of p99, and a
 """
 
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from narrows.simulations.bench.load import write_packets
-from narrows.simulations.bench.serving import packets_of, serving
 from narrows.simulations.events.replica import ReplicaLimits
 from narrows.simulations.events.service import ServiceTimes
 from narrows.simulations.planning.calibrate import Stamps, Target, load_on
 from narrows.simulations.planning.replica_load import OpenLoad, serve_open_load
+from narrows.simulations.planning.targets import WAITING, Served, target_server
 
 DEVICES = (10, 100, 500)
-WAITING = 1024  # more than any of these loads queue
+SETTLE_S = 2.0  # of a run, that is not compared
 SEEDS = 5  # simulated runs a round; the first has the real one's arrivals
 
 
@@ -30,45 +26,28 @@ SEEDS = 5  # simulated runs a round; the first has the real one's arrivals
 class Trial:
     """What to compare."""
 
-    bundle: Path
+    server: Served
     devices: tuple[int, ...] = DEVICES
     load: float = 0.5  # of what full batches would give
     rounds: int = 5
-    seconds: float = 8.0  # of each real run
+    seconds: float = 12.0  # of each real run
     calibration_s: float = 10.0  # a round
-    max_batch: int = 16
-    threads: int = 1
-    point: int = 0
-
-
-@contextmanager
-def calibrated_server(bundle: Path, point: int, max_batch: int, threads: int) -> Iterator[Target]:
-    """A replica in a process of its own, and packets to send to it. Raises LinkError."""
-    options = (
-        "--executor", "local", "--threads", str(threads), "--max-batch", str(max_batch),
-        "--max-waiting", str(WAITING), "--log-level", "warning",
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        packets = Path(scratch) / "packets"
-        write_packets(packets, packets_of(bundle, point))
-        with serving(bundle, *options) as ready:
-            yield Target(ready["address"], tuple(ready["replicas"]), packets, max_batch)
 
 
 def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
     """Rows of real and simulated figures by number of devices; `step` says what was done."""
     stamps, real = Stamps(), list[dict[str, Any]]()
-    with calibrated_server(trial.bundle, trial.point, trial.max_batch, trial.threads) as target:
+    with target_server(trial.server) as target:
         for number in range(trial.rounds):
             own = Stamps()
             own.measure(target, trial.calibration_s, number)
             stamps.add(own)
             step("calibrated")
-            times = own.times(trial.bundle, trial.threads, trial.max_batch, "cpu")
+            times = own.times(trial.server)
             for devices in trial.devices:
                 real.append(_round(trial, target, times, devices, number))
                 step(f"{devices} devices")
-    times = stamps.times(trial.bundle, trial.threads, trial.max_batch, "cpu")
+    times = stamps.times(trial.server)
     rows = [_row(devices, [r for r in real if r["devices"] == devices]) for devices in trial.devices]
     return {"rows": rows, "rounds": real, "times": times}
 
@@ -81,18 +60,19 @@ def _round(
     tally = load_on(
         target, scenario="server", seconds=trial.seconds, streams=devices, rate=rate, seed=seed
     )
-    latencies = [(row[5] - row[0]) / 1e6 for row in tally["stamps"]]
-    limits = ReplicaLimits(trial.max_batch, WAITING)
-    simulated = [
-        serve_open_load(OpenLoad(devices, rate, trial.seconds, seed + 1000 * k), times, limits)
-        for k in range(SEEDS)
-    ]
+    settled_ns = (tally["began"] + SETTLE_S) * 1e9  # connections are open, averages learned
+    rows = [row for row in tally["stamps"] if row[0] >= settled_ns]
+    latencies = [(row[5] - row[0]) / 1e6 for row in rows]
+    limits = ReplicaLimits(trial.server.max_batch, WAITING)
+    seeds = [seed + 1000 * k for k in range(SEEDS)]
+    loads = [OpenLoad(devices, rate, trial.seconds, each, settle_s=SETTLE_S) for each in seeds]
+    simulated = [serve_open_load(load, times, limits) for load in loads]
     return {
         "devices": devices, "rate": rate, "frames": len(latencies),
         "real_p50_ms": float(np.percentile(latencies, 50)),
         "real_p99_ms": float(np.percentile(latencies, 99)),
-        "real_throughput": tally["answered"] / (tally["ended"] - tally["began"]),
-        "real_batch": statistics.fmean(tally["batches"]),
+        "real_throughput": len(rows) / (tally["ended"] - tally["began"] - SETTLE_S),
+        "real_batch": statistics.fmean(row[6] for row in rows),
         "p50_ms": statistics.median(s.percentile_ms(50) for s in simulated),
         "p99_ms": statistics.median(s.percentile_ms(99) for s in simulated),
         "throughput": simulated[0].throughput,

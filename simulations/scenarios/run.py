@@ -1,0 +1,84 @@
+"""`narrows simulate`: a scenario run one way or another, its folder written, its figures told."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from narrows.errors import ConfigError
+from narrows.simulations.planning.kept_times import service_times
+from narrows.simulations.run_folder import RunFolder
+from narrows.simulations.scenarios.figures import Columns, result_of
+from narrows.simulations.scenarios.in_time import Show, bundle_of, simulate_in_time
+from narrows.simulations.scenarios.progress import live_table
+from narrows.simulations.scenarios.scenario import Scenario, load_scenario
+
+RUNNERS = ("time", "processes")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command was given."""
+
+    scenario: str
+    runner: str | None  # None: the scenario's own
+    seed: int
+    service: Path | None  # service times; None: this machine's
+    data: Path | None  # photographs for devices that are processes
+    runs: Path
+
+
+def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
+    """Run, write the folder, print. Raises NarrowsError."""
+    scenario = load_scenario(asked.scenario)
+    runner = asked.runner or scenario.runner
+    if runner not in RUNNERS:
+        raise ConfigError(f"--in {runner}: expected one of {', '.join(RUNNERS)}")
+    bundle, console = bundle_of(scenario), Console(stderr=as_json)
+    folder = RunFolder.create(asked.runs, scenario.name)
+    with live_table(console, quiet=as_json or not console.is_terminal) as table:
+        columns, config = _run(scenario, runner, asked, console, table.show)
+    folder.write_config({"seed": asked.seed, "scenario": scenario.model_dump(mode="json")} | config)
+    folder.write_events(columns)
+    result = result_of(scenario, columns, bundle) | {"ran": config["ran"], "run": str(folder.path)}
+    folder.write_result(result)
+    from narrows.simulations.scenarios.report import write_report
+
+    write_report(folder.path, scenario, columns, result)
+    print(json.dumps(result)) if as_json else _print(console, result)
+    return result
+
+
+def _run(
+    scenario: Scenario, runner: str, asked: Asked, console: Console, show: Show
+) -> tuple[Columns, dict[str, Any]]:
+    """Columns of every frame, and what the run's `config.json` says of how."""
+    if runner == "processes":
+        from narrows.simulations.scenarios.in_processes import simulate_in_processes
+
+        columns, how = simulate_in_processes(scenario, asked.data, asked.seed, show)
+        return columns, {"ran": "in processes"} | how
+    server = scenario.server
+    times = service_times(
+        asked.service, scenario.bundle, server.threads, server.max_batch, console
+    )
+    columns = simulate_in_time(scenario, times, bundle_of(scenario), asked.seed, show)
+    return columns, {"ran": "in simulated time", "service": times.model_dump(mode="json")}
+
+
+def _print(console: Console, result: dict[str, Any]) -> None:
+    table = Table("", *result["ways"], title=f"{result['scenario']}, {result['ran']}")
+    for key in ("frames", "answered", "missed_deadline"):
+        table.add_row(key.replace("_", " "), *(f"{p[key]:,}" for p in result["ways"].values()))
+    for key in ("p50_ms", "p95_ms", "p99_ms", "accuracy", "bytes_per_frame", "joules_per_frame"):
+        table.add_row(key.replace("_", " "), *(_shown(p[key]) for p in result["ways"].values()))
+    table.add_row("energy", *(p["energy_source"] for p in result["ways"].values()))
+    console.print(table)
+    console.print(f"every frame, the report and what was asked for: {result['run']}")
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
