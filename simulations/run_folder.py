@@ -1,4 +1,4 @@
-"""What a simulation leaves behind: configuration, seed, versions, every frame, figures, a report."""
+"""What a simulation leaves behind: configuration, seed, versions, every frame, figures."""
 
 import json
 import platform
@@ -61,7 +61,7 @@ class RunFolder:
             except OSError as error:
                 raise ConfigError(f"--runs {root}: {error.strerror}: {error.filename}") from None
             return cls(path)
-        raise ConfigError(f"--runs {root}: a hundred runs of {name} in one second are there already")
+        raise ConfigError(f"--runs {root}: a hundred of {name} in one second are there already")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """`config.json`: what was asked for, with the seed; `versions.json`: of what ran it."""

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-import simpy
-
 from narrows.server.pace import Pace
 from narrows.server.queue import FairQueue
+from narrows.simulations.events.clock import Clock
 
 
 class Times(Protocol):
@@ -65,16 +64,17 @@ class SimulatedReplica:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        clock: Clock,
         times: Times,
         limits: ReplicaLimits,
         rng: Random,
         settled: Settled,
     ):
-        self._env, self._times, self._limits, self._rng = env, times, limits, rng
+        self._clock, self._times, self._limits, self._rng = clock, times, limits, rng
         self._settled = settled
         self._waiting, self._pace = FairQueue[SimulatedFrame](), Pace()
-        self._start: simpy.Event | None = None  # of the next batch
+        self._start: int | None = None  # of the next batch, by its number
+        self._starts = 0
         self._running: list[SimulatedFrame] = []
         self._loop_free_ns = self._frozen_until_ns = 0
         self._life = 0
@@ -91,25 +91,25 @@ class SimulatedReplica:
 
     def send(self, frame: SimulatedFrame) -> None:
         """A frame's last byte is here; the event loop reads it when it gets to it."""
-        now, life = self._env.now, self._life
+        now, life = self._clock.now_ns, self._life
         start = max(now, self._loop_free_ns, self._frozen_until_ns)
         self._loop_free_ns = start + round(self._times.loop_ms * 1e6)
         delay = start - now + self._times.arrival_ns(bool(self._running), self._rng)
-        _after(self._env, delay, lambda: self._received(frame, life))
+        self._clock.after(delay, lambda: self._received(frame, life))
 
     def _received(self, frame: SimulatedFrame, life: int) -> None:
         if life != self._life:
             return  # it was on its way to a process that died
-        frame.received_ns = self._env.now
+        frame.received_ns = self._clock.now_ns
         if frame.patience_ns is not None:
-            frame.deadline_ns = self._env.now + frame.patience_ns
+            frame.deadline_ns = self._clock.now_ns + frame.patience_ns
         status = self._submit(frame)
         if status is not None:
             self._answer(frame, 1, status)
 
     def _submit(self, frame: SimulatedFrame) -> str | None:
         """Queue a frame, or say why not."""
-        now = self._env.now
+        now = self._clock.now_ns
         if _expired(frame, now):
             return "DEADLINE_EXCEEDED"
         if len(self._waiting) >= self._limits.max_waiting:
@@ -134,41 +134,42 @@ class SimulatedReplica:
         wait_ns = self._time_to_fill_ns(missing) if missing > 0 else 0.0
         if self._start is not None and missing > 0:
             return  # one is about to start
-        self._start = start = self._env.timeout(round(wait_ns))
-        start.callbacks.append(self._run)
+        self._starts += 1
+        self._start = number = self._starts
+        self._clock.after(round(wait_ns), lambda: self._run(number))
 
     def _time_to_fill_ns(self, missing: int) -> float:
         first = next(self._waiting.in_order(), None) if self._pace.gap_ns else None
         if first is None:
             return 0.0
         due_ns = first.deadline_ns or first.received_ns + int(self._pace.batch_ns)
-        return self._pace.wait_ns(missing, due_ns - self._env.now - self._pace.batch_ns)
+        return self._pace.wait_ns(missing, due_ns - self._clock.now_ns - self._pace.batch_ns)
 
-    def _run(self, start: simpy.Event) -> None:
-        if start is not self._start:
+    def _run(self, number: int) -> None:
+        if number != self._start:
             return  # the batch filled, and another start took this one's place
         self._start = None
-        batch = self._next_batch(self._env.now)
+        batch = self._next_batch(self._clock.now_ns)
         if batch:
             self._running = batch
             took_ns = self._times.batch_ns(len(batch), self._rng)
             self.busy_ns += took_ns
-            self._finish_after(took_ns, self._env.now, self._life)
+            self._finish_after(took_ns, self._clock.now_ns, self._life)
 
     def _finish_after(self, took_ns: int, started_ns: int, life: int) -> None:
         def finish() -> None:
-            if (frozen_ns := self._frozen_until_ns - self._env.now) > 0:
+            if (frozen_ns := self._frozen_until_ns - self._clock.now_ns) > 0:
                 self._finish_after(frozen_ns, started_ns, life)
             elif life == self._life:
                 self._finished(started_ns)
 
-        _after(self._env, took_ns, finish)
+        self._clock.after(took_ns, finish)
 
     def _finished(self, started_ns: int) -> None:
         batch, self._running = self._running, []
-        self._pace.served(len(batch), self._env.now - started_ns)
+        self._pace.served(len(batch), self._clock.now_ns - started_ns)
         for frame in batch:
-            frame.started_ns, frame.served_ns = started_ns, self._env.now
+            frame.started_ns, frame.served_ns = started_ns, self._clock.now_ns
             frame.batch = len(batch)
             self._answer(frame, len(batch), "OK")
         if self._waiting:
@@ -199,27 +200,23 @@ class SimulatedReplica:
             if life == self._life:
                 self._settled(frame, status)
 
-        _after(self._env, delay, back)
+        self._clock.after(delay, back)
 
     @property
     def frozen(self) -> bool:
         """Whether the process stands still now."""
-        return self._env.now < self._frozen_until_ns
+        return self._clock.now_ns < self._frozen_until_ns
 
     def freeze(self, for_ns: int) -> None:
         """The process stands still; what comes waits in its socket."""
-        self._frozen_until_ns = max(self._frozen_until_ns, self._env.now + for_ns)
+        self._frozen_until_ns = max(self._frozen_until_ns, self._clock.now_ns + for_ns)
 
     def kill(self) -> None:
         """The process is gone with all it held; another in its place has learned nothing yet."""
         self._life += 1
         self._waiting, self._pace = FairQueue[SimulatedFrame](), Pace()
-        self._start, self._running, self._loop_free_ns = None, [], self._env.now
+        self._start, self._running, self._loop_free_ns = None, [], self._clock.now_ns
 
 
 def _expired(frame: SimulatedFrame, now: int) -> bool:
     return frame.deadline_ns is not None and now >= frame.deadline_ns
-
-
-def _after(env: simpy.Environment, delay_ns: int, call: Callable[[], None]) -> None:
-    env.timeout(delay_ns).callbacks.append(lambda _: call())

@@ -9,11 +9,11 @@ flight. Not in it: TCP, handshakes, balancing of streams between live replicas.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 import simpy
 
 from narrows.simulations.events.choices import Choice, Moment
+from narrows.simulations.events.clock import Clock, Process
 from narrows.simulations.events.link import SimulatedLine, link_named
 from narrows.simulations.events.replica import ReplicaLimits, SimulatedFrame, SimulatedReplica
 from narrows.simulations.events.service import ServiceTimes
@@ -87,26 +87,26 @@ class World:
     ):
         """`settled` is called with each frame that has its status. Same seed, same frames."""
         self._note = settled
-        self.env = simpy.Environment(initial_time=0)
+        self.clock = Clock()
         self._scenario, self._bundle, self._choice = scenario, bundle, choice
         self._end_ns, self._rng = round(scenario.seconds * 1e9), Random(seed)
         self._deadline_ns = scenario.deadline_ms * 1_000_000
         self.frames: list[Taken] = []
         limits = ReplicaLimits(scenario.server.max_batch, scenario.server.max_waiting)
         self.replicas = [
-            SimulatedReplica(self.env, times, limits, Random(f"{seed}/{index}"), self._answered)
+            SimulatedReplica(self.clock, times, limits, Random(f"{seed}/{index}"), self._answered)
             for index in range(scenario.server.replicas)
         ]
         self._unreachable_until_ns = [0] * len(self.replicas)
         self.devices = list(self._made(times))
         for device in self.devices:
-            self.env.process(self._take_frames(device))
+            self.clock.begin(self._take_frames(device))
         for fault in scenario.faults:
-            self.env.process(self._fail(fault))
+            self.clock.begin(self._fail(fault))
 
     def run(self, until_s: float) -> None:
         """Go on to a moment, or to the end where that comes first."""
-        self.env.run(until=max(self.env.now + 1, min(round(until_s * 1e9), self.end_ns)))
+        self.clock.run(max(self.clock.now_ns + 1, min(round(until_s * 1e9), self.end_ns)))
 
     @property
     def end_ns(self) -> int:
@@ -118,21 +118,21 @@ class World:
         for kind, spec in self._scenario.classes.items():
             link, head_ns = link_named(spec.link), round(times.head_ms * 1e6 / spec.cpu_share)
             for _ in range(spec.devices):
-                up, down = SimulatedLine(self.env, link), SimulatedLine(self.env, link)
+                up, down = SimulatedLine(self.clock, link), SimulatedLine(self.clock, link)
                 yield Device(number, kind, spec, up, down, head_ns, number % len(self.replicas))
                 number += 1
 
-    def _take_frames(self, device: Device) -> Iterator[simpy.Event]:
-        env, period_ns = self.env, round(1e9 / device.spec.fps)
+    def _take_frames(self, device: Device) -> Process:
+        clock, period_ns = self.clock, round(1e9 / device.spec.fps)
         next_ns, number = round(self._rng.random() * period_ns), 0
         while next_ns < self._end_ns:
-            if next_ns > env.now:
-                yield env.timeout(next_ns - env.now)
-            due_ns, next_ns = env.now, env.now + period_ns
+            if next_ns > clock.now_ns:
+                yield clock.wait(next_ns - clock.now_ns)
+            due_ns, next_ns = clock.now_ns, clock.now_ns + period_ns
             while len(device.flying) >= device.spec.window:
-                device.room = env.event()
+                device.room = clock.event()
                 yield device.room
-            yield env.timeout(device.head_ns)
+            yield clock.wait(device.head_ns)
             self._send_first(device, self._taken(device, number, due_ns))
             number += 1
 
@@ -140,7 +140,7 @@ class World:
         known = self._bundle
         point = self._choice(
             Moment(
-                self.env.now / 1e9, len(device.flying), known.packet_bytes, known.accuracy,
+                self.clock.now_ns / 1e9, len(device.flying), known.packet_bytes, known.accuracy,
                 device.last_latency_ms, float(self._scenario.deadline_ms),
             )
         )  # fmt: skip
@@ -150,15 +150,15 @@ class World:
         return taken
 
     def _send_first(self, device: Device, taken: Taken) -> None:
-        taken.sent_ns = self.env.now
+        taken.sent_ns = self.clock.now_ns
         device.flying[taken.number] = taken
-        left_ns = max(0, taken.due_ns + self._deadline_ns - self.env.now)
-        self._after(left_ns, lambda: self._settle(device, taken, "EXPIRED"))
+        left_ns = max(0, taken.due_ns + self._deadline_ns - self.clock.now_ns)
+        self.clock.after(left_ns, lambda: self._settle(device, taken, "EXPIRED"))
         self._send(device, taken)
 
     def _send(self, device: Device, taken: Taken) -> None:
         taken.sendings += 1
-        left_ns = taken.due_ns + self._deadline_ns - self.env.now
+        left_ns = taken.due_ns + self._deadline_ns - self.clock.now_ns
         frame = SimulatedFrame(
             str(device.number), taken.due_ns, taken.point, patience_ns=max(1, left_ns), of=taken
         )
@@ -169,17 +169,21 @@ class World:
         taken.latest, taken.replica = frame, index
 
         def arrived() -> None:
-            if self.env.now >= self._unreachable_until_ns[index] or replica.frozen:
+            if self.clock.now_ns >= self._unreachable_until_ns[index] or replica.frozen:
                 replica.send(frame)  # a dead one's port refuses: the device sends again elsewhere
 
         device.up.send(taken.packet_bytes + FRAMING_BYTES, arrived)
+
+    def _send_again(self, device: Device, taken: Taken) -> None:
+        if not taken.status:
+            self._send(device, taken)
 
     def _answered(self, frame: SimulatedFrame, status: str) -> None:
         taken: Taken = frame.of
         device = self.devices[taken.device]
         if status == "OVERLOADED":  # the device sends it again when it is told to
             wait_ns = max(1_000_000, round(self.replicas[taken.replica].wait_ns))
-            self._after(wait_ns, lambda: taken.status or self._send(device, taken))
+            self.clock.after(wait_ns, lambda: self._send_again(device, taken))
             return
         if not taken.status:
             taken.received_ns, taken.started_ns = frame.received_ns, frame.started_ns
@@ -189,15 +193,15 @@ class World:
     def _settle(self, device: Device, taken: Taken, status: str) -> None:
         if taken.status:
             return  # a second answer, or the deadline of an answered frame
-        taken.status, taken.answered_ns = status, self.env.now
+        taken.status, taken.answered_ns = status, self.clock.now_ns
         device.flying.pop(taken.number, None)
-        device.last_latency_ms = (self.env.now - taken.due_ns) / 1e6
+        device.last_latency_ms = (self.clock.now_ns - taken.due_ns) / 1e6
         self._note(taken)
         if device.room is not None and not device.room.triggered:
             device.room.succeed()
 
-    def _fail(self, fault: Fault) -> Iterator[simpy.Event]:
-        yield self.env.timeout(round(fault.at_s * 1e9))
+    def _fail(self, fault: Fault) -> Process:
+        yield self.clock.wait(round(fault.at_s * 1e9))
         for_ns = round(fault.for_s * 1e9)
         if fault.kind == "link":
             for device in self.devices:
@@ -206,14 +210,14 @@ class World:
                     device.down.cut(for_ns)
             return
         replica, notice_ns = self.replicas[fault.replica], TAKEOVER_NS
-        self._unreachable_until_ns[fault.replica] = self.env.now + for_ns
+        self._unreachable_until_ns[fault.replica] = self.clock.now_ns + for_ns
         if fault.kind == "killed":
             replica.kill()
         else:
             replica.freeze(for_ns)
             notice_ns = NOTICE_NS
-        yield self.env.timeout(notice_ns)
-        if self.env.now < self._unreachable_until_ns[fault.replica]:
+        yield self.clock.wait(notice_ns)
+        if self.clock.now_ns < self._unreachable_until_ns[fault.replica]:
             self._leave(fault.replica)
         elif fault.kind == "killed":
             self._leave(fault.replica)  # it is there again, and knows nothing of what was sent
@@ -225,14 +229,11 @@ class World:
                 self._reconnect(device)
 
     def _reconnect(self, device: Device) -> None:
-        live = [i for i, at in enumerate(self._unreachable_until_ns) if at <= self.env.now]
+        live = [i for i, at in enumerate(self._unreachable_until_ns) if at <= self.clock.now_ns]
         if not live:
-            self._after(RETRY_NS, lambda: self._reconnect(device))
+            self.clock.after(RETRY_NS, lambda: self._reconnect(device))
             return
         two = self._rng.sample(live, min(2, len(live)))
         device.replica = min(two, key=lambda index: self.replicas[index].wait_ns)
         for taken in tuple(device.flying.values()):
             self._send(device, taken)
-
-    def _after(self, delay_ns: int, call: Callable[[], Any]) -> None:
-        self.env.timeout(delay_ns).callbacks.append(lambda _: call())

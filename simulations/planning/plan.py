@@ -127,12 +127,13 @@ def _finite(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _print(console: Console, asked: Asked, found: Plan, times: ServiceTimes) -> None:
     fleet, need = found.fleet, found.need
-    table = Table("need", "how many", title=f"{asked.devices:,} devices, {asked.fps:g} frames/s each")
+    table = Table("need", "how many", title=f"{asked.devices:,} devices at {asked.fps:g} frames/s")
     table.add_row("replicas", f"{fleet.replicas:,} of {fleet.devices_per_replica:.1f} devices")
     table.add_row("ingress event loops", f"{fleet.ingresses:,}; every replica brings one")
     table.add_row("cores", f"{fleet.cores:,}")
     table.add_row("GPUs", f"{fleet.gpus:,}" + ("" if fleet.gpus else ": the tail runs on cores"))
-    table.add_row("uplink, downlink, Gbit/s", f"{fleet.uplink_gbit_s:.2f}, {fleet.downlink_gbit_s:.2f}")
+    table.add_row("uplink, Gbit/s", f"{fleet.uplink_gbit_s:.2f}")
+    table.add_row("downlink, Gbit/s", f"{fleet.downlink_gbit_s:.2f}")
     table.add_row("p99, ms", f"{fleet.p99_ms:.0f} of {need.deadline_ms:g}")
     table.add_row("frames refused or late", f"{100 * fleet.missed:.2f} %")
     console.print(table)

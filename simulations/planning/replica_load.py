@@ -1,14 +1,13 @@
 """One replica in simulated time under frames at random moments: what an open load does to it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-import simpy
 from numpy.typing import NDArray
 
 from narrows.simulations.events.arrivals import poisson
+from narrows.simulations.events.clock import Clock, Process
 from narrows.simulations.events.replica import (
     ReplicaLimits,
     SimulatedFrame,
@@ -52,7 +51,7 @@ class Served:
 
 def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Served:
     """Run it to the last answer; the same seed is the same run."""
-    env, rng = simpy.Environment(initial_time=0), Random(load.seed ^ 0x5EED)
+    clock, rng = Clock(), Random(load.seed ^ 0x5EED)
     latencies: list[float] = []
     batches: list[int] = []
     refused, settle_ns = 0, load.settle_s * 1e9
@@ -62,15 +61,15 @@ def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Serv
         if frame.due_ns < settle_ns:
             return
         if status == "OK":
-            latencies.append((env.now - frame.due_ns) / 1e6)
+            latencies.append((clock.now_ns - frame.due_ns) / 1e6)
             batches.append(frame.batch)
         else:
             refused += 1
 
-    replica = SimulatedReplica(env, times, limits, rng, settled)
-    env.process(_arrivals(env, replica, load))
-    env.run()
-    seconds = max(env.now / 1e9, load.seconds)
+    replica = SimulatedReplica(clock, times, limits, rng, settled)
+    clock.begin(_arrivals(clock, replica, load))
+    clock.run()
+    seconds = max(clock.now_ns / 1e9, load.seconds)
     return Served(
         np.array(latencies), refused, seconds - load.settle_s, np.array(batches, np.int64),
         replica.busy_ns / 1e9 / seconds,
@@ -78,11 +77,11 @@ def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Serv
 
 
 def _arrivals(
-    env: simpy.Environment, replica: SimulatedReplica, load: OpenLoad
-) -> Iterator[simpy.Event]:
+    clock: Clock, replica: SimulatedReplica, load: OpenLoad
+) -> Process:
     names = [str(number) for number in range(load.devices)]
     patience_ns = None if load.deadline_ms is None else round(load.deadline_ms * 1e6)
     for at_s, number in poisson(load.rate, load.devices, load.seconds, load.seed):
         due_ns = round(at_s * 1e9)
-        yield env.timeout(due_ns - env.now)
+        yield clock.wait(due_ns - clock.now_ns)
         replica.send(SimulatedFrame(names[number], due_ns, patience_ns=patience_ns))

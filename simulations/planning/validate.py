@@ -13,9 +13,9 @@ import numpy as np
 
 from narrows.simulations.events.replica import ReplicaLimits
 from narrows.simulations.events.service import ServiceTimes
-from narrows.simulations.planning.calibrate import Stamps, Target, load_on
+from narrows.simulations.planning.calibrate import Stamps, load_on
 from narrows.simulations.planning.replica_load import OpenLoad, serve_open_load
-from narrows.simulations.planning.targets import WAITING, Served, target_server
+from narrows.simulations.planning.targets import WAITING, Served, Target, target_server
 
 DEVICES = (10, 100, 500)
 SETTLE_S = 2.0  # of a run, that is not compared
@@ -48,7 +48,7 @@ def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
                 real.append(_round(trial, target, times, devices, number))
                 step(f"{devices} devices")
     times = stamps.times(trial.server)
-    rows = [_row(devices, [r for r in real if r["devices"] == devices]) for devices in trial.devices]
+    rows = [_row(n, [each for each in real if each["devices"] == n]) for n in trial.devices]
     return {"rows": rows, "rounds": real, "times": times}
 
 

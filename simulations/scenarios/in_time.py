@@ -1,4 +1,4 @@
-"""A scenario in simulated time: each way from the same seed, with the service times of a machine."""
+"""A scenario in simulated time: each way from the same seed, with a machine's service times."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def simulate_in_time(
         world = World(scenario, times, bundle, choice_named(way), seed, progress.settled)
         for step in range(1, STEPS + 1):
             world.run(world.end_ns / 1e9 * step / STEPS)
-            progress.now_s = min(scenario.seconds, world.env.now / 1e9)
+            progress.now_s = min(scenario.seconds, world.clock.now_ns / 1e9)
             progress.waiting = sum(len(replica) for replica in world.replicas)
             show(progress)
         for name, column in columns_of(way, world.frames, scenario.deadline_ms).items():

@@ -68,13 +68,17 @@ def _table(ways: dict[str, Progress]) -> Table:
     table = Table("way", "second", "frames", "answered", "missed", "p50, ms", "p95, ms", "waiting")
     for way, progress in ways.items():
         latest = sorted(progress.latencies_ms)
-        p50, p95 = (f"{latest[int(q * (len(latest) - 1))]:.1f}" if latest else "" for q in (0.5, 0.95))
+        p50, p95 = (_quantile(latest, share) for share in (0.5, 0.95))
         total = sum(progress.statuses.values())
         table.add_row(
             way, f"{progress.now_s:.0f}/{progress.seconds:.0f}", f"{total:,}",
             f"{progress.statuses['OK']:,}", f"{progress.missed:,}", p50, p95, str(progress.waiting),
         )  # fmt: skip
     return table
+
+
+def _quantile(ascending: list[float], share: float) -> str:
+    return f"{ascending[int(share * (len(ascending) - 1))]:.1f}" if ascending else ""
 
 
 def _bar(progress: Progress) -> ProgressBar:

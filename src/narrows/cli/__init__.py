@@ -11,7 +11,9 @@ from narrows.cli.doctor import doctor
 from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
 from narrows.cli.pki import pki
+from narrows.cli.plan import plan
 from narrows.cli.serve import serve
+from narrows.cli.simulate import simulate
 from narrows.cli.top import top
 from narrows.cli.train import train
 from narrows.cli.vertical import vertical
@@ -23,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Split computing over thin links: a device codes features, a server finishes the network.",
 )
-for command in (demo, edge, serve, top, evaluate, train, doctor):
+for command in (demo, edge, serve, top, evaluate, train, simulate, plan, doctor):
     app.command()(command)
 app.add_typer(bundle, name="bundle")
 app.add_typer(pki, name="pki")

@@ -1,0 +1,66 @@
+"""`narrows plan --validate`: the comparison as a table, JSON and a picture."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from narrows.simulations.bench.race import machine
+from narrows.simulations.planning.validate import Trial, validate
+
+
+def run_validation(trial: Trial, as_json: bool, plot: Path | None) -> None:
+    """Measure, print. Raises NarrowsError."""
+    console = Console(stderr=as_json)
+    with Progress(console=console, transient=True, disable=as_json) as bar:
+        task = bar.add_task("validating", total=trial.rounds * (1 + len(trial.devices)))
+        found = validate(trial, lambda what: bar.update(task, advance=1, description=what))
+    if plot is not None:
+        _draw(plot, found["rows"], found["rounds"])
+    result = {
+        "rows": found["rows"], "rounds": found["rounds"], "load": trial.load,
+        "paced": trial.server.pacing is not None, "machine": machine(),
+    }  # fmt: skip
+    print(json.dumps(result)) if as_json else _print(console, result)
+
+
+def _print(console: Console, result: dict[str, Any]) -> None:
+    table = Table("devices", "frames/s", "p50, ms: real", "simulated", "p99, ms: real", "simulated",
+                  "error", "throughput: real", "simulated", "error", title="medians")  # fmt: skip
+    for row in result["rows"]:
+        table.add_row(
+            str(row["devices"]), f"{row['rate']:.0f}", f"{row['real_p50_ms']:.1f}",
+            f"{row['p50_ms']:.1f}", f"{row['real_p99_ms']:.1f}", f"{row['p99_ms']:.1f}",
+            f"{100 * row['p99_error']:+.0f} %", f"{row['real_throughput']:.1f}",
+            f"{row['throughput']:.1f}", f"{100 * row['throughput_error']:+.1f} %",
+        )  # fmt: skip
+    console.print(table)
+    spread = Table("devices", "real p99 of every round, ms")
+    for row in result["rows"]:
+        own = sorted(r["real_p99_ms"] for r in result["rounds"] if r["devices"] == row["devices"])
+        spread.add_row(str(row["devices"]), ", ".join(f"{value:.0f}" for value in own))
+    console.print(spread)
+
+
+def _draw(target: Path, rows: list[dict[str, Any]], rounds: list[dict[str, Any]]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for key, label, colour in (
+        ("real_p99_ms", "real server", "tab:blue"), ("p99_ms", "simulated", "tab:orange"),
+    ):  # fmt: skip
+        axes.plot([r["devices"] for r in rounds], [r[key] for r in rounds], ".", color=colour)
+        medians = [row[key] for row in rows]
+        axes.plot([r["devices"] for r in rows], medians, "-", color=colour, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="devices", ylabel="p99, ms; dots: rounds")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
