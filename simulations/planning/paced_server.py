@@ -1,10 +1,10 @@
 """A server whose tail takes a set time, as one on an accelerator of that speed would.
 
 `python -m narrows.simulations.planning.paced_server BUNDLE MAX_BATCH MAX_WAITING BASE_MS FRAME_MS`
-serves until its standard input closes. Sockets, event loop, queue and batches are the server's
-own, and so is the network's answer; the worker then waits until BASE_MS and FRAME_MS for every
-frame have passed, with the processor free. So a machine that others share can still serve a known
-tail.
+serves until its standard input closes. Sockets, event loop, admission, queue, batches and entropy
+decoding are the server's own. The network runs once a batch, on its first frame, and the worker
+then waits until BASE_MS and FRAME_MS for every frame have passed, with the processor free. So a
+machine that others share can still serve a known tail.
 """
 
 import asyncio
@@ -37,11 +37,12 @@ class PacedReplica(Replica):
 
 
 def paced(run: Run, pacing: Pacing) -> Run:
-    """`run`, and then what is left of its time."""
+    """`run` of the first frame for all, and then what is left of the batch's time."""
 
     def slower(latents: Tensor) -> Sequence[Tensor]:
         began = time.perf_counter()
-        found = run(latents)
+        first = run(latents[:1])
+        found = [part.expand(len(latents), *part.shape[1:]) for part in first]
         time.sleep(max(0.0, began + pacing.batch_s(len(latents)) - time.perf_counter()))
         return found
 

@@ -18,7 +18,7 @@ from narrows.simulations.planning.replica_load import OpenLoad, serve_open_load
 from narrows.simulations.planning.targets import WAITING, Served, Target, target_server
 
 DEVICES = (10, 100, 500)
-SETTLE_S = 2.0  # of a run, that is not compared
+SETTLE_S = 5.0  # of a run, that is not compared
 SEEDS = 5  # simulated runs a round; the first has the real one's arrivals
 
 
@@ -30,8 +30,7 @@ class Trial:
     devices: tuple[int, ...] = DEVICES
     load: float = 0.5  # of what full batches would give
     rounds: int = 5
-    seconds: float = 12.0  # of each real run
-    calibration_s: float = 10.0  # a round
+    seconds: float = 20.0  # of each real run; half as long is calibrated before
 
 
 def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
     with target_server(trial.server) as target:
         for number in range(trial.rounds):
             own = Stamps()
-            own.measure(target, trial.calibration_s, number)
+            own.measure(target, trial.seconds / 2, number)
             stamps.add(own)
             step("calibrated")
             times = own.times(trial.server)

@@ -41,6 +41,9 @@ def plan(
         ),
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Of --validate; medians are told.")] = 5,
+    seconds: Annotated[
+        float, typer.Option(min=6, help="With --validate, of each real run.")
+    ] = 20.0,
     load: Annotated[
         float, typer.Option(min=0.01, max=0.95, help="With --validate, of the capacity.")
     ] = 0.6,
@@ -75,7 +78,7 @@ def plan(
     if validate:
         pacing = None if pace is None else Pacing.parse(pace)
         served = Served(bundle, max_batch, threads, point, pacing)
-        run_validation(Trial(served, load=load, rounds=rounds), json, plot)
+        run_validation(Trial(served, load=load, rounds=rounds, seconds=seconds), json, plot)
         return
     asked = Asked(
         bundle, round(devices), fps, _milliseconds(deadline), point, link, cpu_share, max_batch,

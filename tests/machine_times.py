@@ -1,0 +1,20 @@
+"""Service times of a made-up machine, so that planning and simulating need no measuring."""
+
+from random import Random
+
+from narrows.simulations.events.service import ServiceTimes
+
+
+def service_times(base_ms: float = 6.0, frame_ms: float = 4.0) -> ServiceTimes:
+    """Batches of `base_ms` and `frame_ms` a frame, each within a few percent."""
+    rng = Random(0)
+
+    def about(mean: float) -> tuple[float, ...]:
+        return tuple(mean * rng.uniform(0.95, 1.1) for _ in range(50))
+
+    return ServiceTimes(
+        bundle="made up", machine={"cpu": "made up"}, date="2026-11-28", threads=1, max_batch=16,
+        batch_ms={size: about(base_ms + frame_ms * size) for size in (1, 2, 4, 8, 16)},
+        handover_ms=about(0.3), answer_ms={1: about(0.4), 16: about(1.0)}, idle_ms=about(0.4),
+        busy_ms=about(0.8), loop_ms=0.3, head_ms=2.0,
+    )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Scenario files: what ships is sound, and what is wrong is told by its key."""
+
+import pytest
+
+pytest.importorskip("pydantic", reason="needs the server extra")
+pytest.importorskip("simpy", reason="needs the server extra")
+pytest.importorskip("torch", reason="needs the server extra")
+
+from narrows.errors import ConfigError
+from narrows.simulations.scenarios.scenario import load_scenario, shipped
+
+GOOD = """
+name = "mine"
+seconds = 5
+deadline_ms = 200
+[classes.camera]
+devices = 2
+fps = 1
+link = "2mbit,20ms"
+"""
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_ships_loads(name):
+    scenario = load_scenario(name)
+    assert scenario.name == name
+    assert scenario.about
+    assert scenario.devices > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("seconds = 5", "seconds = 0"), "seconds: "),
+        (("seconds = 5", "hours = 5"), "seconds: Field required|hours: "),
+        (("fps = 1", "fps = 1\nspeed = 3"), r"classes.camera.speed: Extra inputs"),
+        (("2mbit,20ms", "fast"), r"classes.camera.link: .*expected a number"),
+        (("fps = 1", "fps = -1"), r"classes.camera.fps: "),
+        (("name =", 'ways = ["guess:1"]\nname ='), r"ways: .*expected one of fixed"),
+        (("name =", 'ways = ["fixed:x"]\nname ='), r"ways: .*expected an operating point"),
+        (("name =", 'runner = "clouds"\nname ='), r"runner: "),
+        (
+            ("[classes", '[[faults]]\nkind = "link"\nat_s = 1\nfor_s = 1\ndevices = "bus"\n[classes'),
+            r"faults.0.devices: no class 'bus'; there are camera",
+        ),
+        (
+            ("[classes", '[[faults]]\nkind = "killed"\nat_s = 1\nfor_s = 1\nreplica = 3\n[classes'),
+            r"faults.0.replica: 3, but server.replicas is 1",
+        ),
+        (("seconds = 5", "seconds = "), "is not TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_named(tmp_path, change, named):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(*change))
+    with pytest.raises(ConfigError, match=rf"mine.toml.*({named})"):
+        load_scenario(str(path))
+
+
+def test_an_unknown_name_lists_what_ships():
+    with pytest.raises(ConfigError, match="no scenario 'nowhere'; shipped: .*street"):
+        load_scenario("nowhere")
