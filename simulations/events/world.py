@@ -71,6 +71,18 @@ class Device:
     flying: dict[int, Taken] = field(default_factory=dict)
     room: simpy.Event | None = None
     last_latency_ms: float | None = None
+    joules: float = 0.0  # spent so far, by the class' own figures
+
+    @property
+    def empty(self) -> bool:
+        """Whether its battery is."""
+        battery_wh = self.spec.battery_wh
+        return battery_wh is not None and self.joules >= 3600 * battery_wh
+
+    def spend(self, active_ns: int = 0, sent_bytes: int = 0) -> None:
+        """Energy of computing and sending."""
+        self.joules += (self.spec.active_watts or 0.0) * active_ns / 1e9
+        self.joules += (self.spec.radio_joules_per_mb or 0.0) * sent_bytes / 1e6
 
 
 class World:
@@ -125,7 +137,7 @@ class World:
     def _take_frames(self, device: Device) -> Process:
         clock, period_ns = self.clock, round(1e9 / device.spec.fps)
         next_ns, number = round(self._rng.random() * period_ns), 0
-        while next_ns < self._end_ns:
+        while next_ns < self._end_ns and not device.empty:
             if next_ns > clock.now_ns:
                 yield clock.wait(next_ns - clock.now_ns)
             due_ns, next_ns = clock.now_ns, clock.now_ns + period_ns
@@ -133,6 +145,7 @@ class World:
                 device.room = clock.event()
                 yield device.room
             yield clock.wait(device.head_ns)
+            device.spend(active_ns=device.head_ns)
             self._send_first(device, self._taken(device, number, due_ns))
             number += 1
 
@@ -172,6 +185,7 @@ class World:
             if self.clock.now_ns >= self._unreachable_until_ns[index] or replica.frozen:
                 replica.send(frame)  # a dead one's port refuses: the device sends again elsewhere
 
+        device.spend(sent_bytes=taken.packet_bytes + FRAMING_BYTES)
         device.up.send(taken.packet_bytes + FRAMING_BYTES, arrived)
 
     def _send_again(self, device: Device, taken: Taken) -> None:

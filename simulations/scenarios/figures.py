@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from narrows.simulations.events.world import Bundle, Taken
+from narrows.simulations.events.world import FRAMING_BYTES, Bundle, Taken
 from narrows.simulations.run_folder import EVENTS
 from narrows.simulations.scenarios.scenario import Scenario
 
@@ -113,5 +113,6 @@ def _energy(scenario: Scenario, columns: Columns) -> tuple[float | None, str]:
     ):  # fmt: skip
         kind = scenario.classes[name]
         total += (kind.active_watts or 0) * (head_ms or 0) / 1e3
-        total += (kind.radio_joules_per_mb or 0) * (size or 0) * (times or 0) / 1e6
+        sent_mb = (size + FRAMING_BYTES) * times / 1e6
+        total += (kind.radio_joules_per_mb or 0) * sent_mb
     return total / max(1, len(columns["way"])), "modelled: the scenario's watts and joules"

@@ -51,6 +51,7 @@ class Running:
     heard: set[int] = field(default_factory=set)
     all_heard: asyncio.Event = field(default_factory=asyncio.Event)
     limited: str = ""
+    over_memory: set[str] = field(default_factory=set)  # classes
 
     def hear(self, number: int) -> None:
         """A device has a record; with the last device's first one the scenario begins."""
@@ -81,7 +82,7 @@ def simulate_in_processes(
             f"{scenario.devices} devices as processes: at most {MOST_PROCESSES}; "
             "run it --in time"
         )
-    columns, limited = empty(), ""
+    columns, limited, over_memory = empty(), "", set[str]()
     with tempfile.TemporaryDirectory(prefix="narrows-simulate-") as scratch:
         choice = choose(data, PHOTOGRAPHS, Path(scratch))
         images, _ = choice.entries()
@@ -93,8 +94,9 @@ def simulate_in_processes(
             run = Running(scenario, way, truth, progress, columns)
             asyncio.run(_run(run, paths, show))
             limited = run.limited
+            over_memory |= run.over_memory
     how = {"photographs": choice.described, "processors": limited}
-    return columns, how
+    return columns, how | {"over_memory": sorted(over_memory)}
 
 
 async def _run(run: Running, paths: list[Path], show: Show) -> None:
@@ -144,7 +146,7 @@ async def _device(
             sys.executable, "-m", "narrows", "edge", "-", "--json", "--server", ",".join(addresses),
             "--bundle", str(run.scenario.bundle), "--point", point, "--fps", str(spec.fps),
             "--window", str(spec.window), "--deadline-ms", str(run.scenario.deadline_ms),
-            "--give-up-seconds", str(run.scenario.seconds + END_S),
+            "--task", run.scenario.tasks, "--give-up-seconds", str(run.scenario.seconds + END_S),
         )  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
@@ -174,6 +176,10 @@ async def _collect(
         record = json.loads(line)
         if "summary" not in record:
             _keep(run, record, kind, number)
+        elif spec.memory_mb is not None:
+            peak_mb = record["summary"]["peak_memory_bytes"] / 1e6
+            if peak_mb > spec.memory_mb:
+                run.over_memory.add(kind)
 
 
 def _keep(run: Running, record: dict[str, Any], kind: str, number: int) -> None:

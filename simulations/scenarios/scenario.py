@@ -42,8 +42,8 @@ class DeviceClass(_Strict):
     fps: float = Field(gt=0, le=1000)
     link: str  # a profile by name or as RATE,DELAY; every device has its own line
     cpu_share: float = Field(default=1.0, gt=0, le=1)  # of one core of the measured machine
-    memory_mb: float | None = Field(default=None, gt=0)  # that a device's process may use
-    battery_wh: float | None = Field(default=None, gt=0)  # at the start
+    memory_mb: float | None = Field(default=None, gt=0)  # a device's peak, at most
+    battery_wh: float | None = Field(default=None, gt=0)  # at the start; then it stops
     active_watts: float | None = Field(default=None, ge=0)  # more than idle, while it computes
     radio_joules_per_mb: float | None = Field(default=None, ge=0)  # sent
     window: int = Field(default=4, ge=1, le=64)  # frames in flight
@@ -72,7 +72,7 @@ class Scenario(_Strict):
     bundle: Path = Path("models/zoo/classify")
     seconds: float = Field(gt=0, le=86_400)
     deadline_ms: int = Field(ge=1)
-    tasks: tuple[Literal["classification", "detection", "segmentation"], ...] = ("classification",)
+    tasks: Literal["classification", "detection", "segmentation", "all"] = "all"
     ways: tuple[str, ...] = Field(default=("fixed:0",), min_length=1)  # each is run by itself
     runner: Literal["time", "processes"] = "time"
     server: Server = Server()

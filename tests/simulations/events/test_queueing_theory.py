@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 from narrows.simulations.events.replica import ReplicaLimits
 from narrows.simulations.planning.replica_load import OpenLoad, serve_open_load
 
-SERVICE_MS, FRAMES = 10.0, 30_000
+SERVICE_MS, FRAMES = 10.0, 15_000
 ALONE = ReplicaLimits(max_batch=1, max_waiting=10_000)
 
 

@@ -99,6 +99,12 @@ def test_a_frozen_replica_is_left_once_that_is_noticed():
     assert all(f.replica == 1 for f in slow)
 
 
+def test_an_empty_battery_ends_a_device():
+    poor = {"devices": 1, "fps": 2.0, "link": "2mbit,1ms", "active_watts": 1.8, "battery_wh": 1e-5}
+    frames = frames_of(scenario(classes={"camera": poor}))
+    assert len(frames) == 10  # 36 mJ, of which a frame's 2 ms take 3.6
+
+
 def test_a_window_holds_a_device_back():
     slow = {"devices": 1, "fps": 50.0, "link": "16kbit,1ms", "window": 2}
     frames = frames_of(scenario(deadline_ms=60_000, classes={"camera": slow}))

@@ -80,7 +80,7 @@ def test_the_figures_are_those_of_the_events(tmp_path, tiny_bundle):
     assert result["policy"] is None
     assert result["oracle"] is None
     assert result["devices"] == 2
-    joules = 2.0 * 0.002 + 4.0 * 150e-6  # two watts for a 2 ms head, and 150 bytes
+    joules = 2.0 * 0.002 + 4.0 * 190e-6  # two watts for a 2 ms head; 150 bytes and framing
     assert result["fixed"]["joules_per_frame"] == pytest.approx(joules, rel=0.01)
     assert "modelled" in result["fixed"]["energy_source"]
 
