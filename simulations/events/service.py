@@ -1,4 +1,4 @@
-"""How long a replica's parts take, as measured on a machine and kept as JSON with its name and date.
+"""How long a replica's parts take, measured on a machine and kept as JSON with its name and date.
 
 Samples, not averages: what is drawn from them has the spread that the machine had. A batch of a
 size that was not measured lies between its neighbours', at the same quantile.

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,7 +32,7 @@ from narrows.simulations.bench.race import machine
 from narrows.simulations.events.service import ServiceTimes
 from narrows.simulations.planning.targets import Served, Target, target_server
 
-WIDTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # frames in flight; up to three of the largest batch
+WIDTHS = (2, 4, 8, 16, 32, 48)  # frames in flight; up to three of the largest batch
 KEPT = 400  # samples of a kind in the file
 ROUNDS, HEAD_RUNS = 3, 30
 OPEN_LOAD, OPEN_DEVICES = 0.3, 8  # of what closed loops reached: frames at random moments
@@ -98,7 +99,8 @@ class Stamps:
             bundle=Manifest.load(served.bundle).digest,
             machine=machine(), date=date.today().isoformat(), device=_device(served),
             threads=served.threads, max_batch=served.max_batch,
-            batch_ms=_batches(rows), handover_ms=_handovers(rows, served.max_batch), answer_ms=_answers(rows),
+            batch_ms=_batches(rows), answer_ms=_answers(rows),
+            handover_ms=_handovers(rows, served.max_batch),
             idle_ms=idle, busy_ms=busy,
             loop_ms=1e3 * self.loop_s / len(self.closed), head_ms=_head_ms(served.bundle),
         )  # fmt: skip
@@ -131,19 +133,17 @@ def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:
 
 
 def _handovers(rows: np.ndarray, full: int) -> tuple[float, ...]:
-    """Between full batches, the later of which waited: a batch that is not full may wait by rule."""
-    batches = sorted(
-        {int(r[1] + r[2]): (int(r[1] + r[2] + r[3]), int(r[6])) for r in rows}.items()
-    )
-    received: dict[int, int] = {}
-    for row in rows:
-        start = int(row[1] + row[2])
-        received[start] = max(received.get(start, 0), int(row[1]))
-    pairs = zip(batches, batches[1:], strict=False)
+    """From one batch's end to the start of a full one that waited; others may wait by rule."""
+    batches: dict[int, tuple[int, int, int]] = {}  # start -> end, frames, the last one's receipt
+    for _, received, queued, served, _, _, frames in rows.astype(np.int64).tolist():
+        start = received + queued
+        latest = max(received, batches[start][2]) if start in batches else received
+        batches[start] = (start + served, frames, latest)
+    pairs = pairwise(sorted(batches.items()))
     gaps = [
         (start - end) / 1e6
-        for (_, (end, _)), (start, (_, size)) in pairs
-        if size == full and received[start] < end
+        for (_, (end, _, _)), (start, (_, frames, latest)) in pairs
+        if frames == full and latest < end
     ]
     return _thinned(gaps) if gaps else (0.0,)
 

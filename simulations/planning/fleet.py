@@ -29,7 +29,7 @@ class Fleet:
     replicas: int
     devices_per_replica: float
     ingresses: int  # event loops that keep up with the frames; every replica brings one
-    cores: int
+    cores: int  # for tails that run on them, and for event loops
     gpus: int
     uplink_gbit_s: float  # all devices' packets, with framing
     downlink_gbit_s: float  # answers
@@ -49,13 +49,13 @@ def fleet_of(
     replicas = replicas_for(devices, curve.capacity)
     mean = devices / replicas
     p99_ms, missed = _mixture(mean, replicas, need, curve)
-    busy_s = float(np.interp(mean, [p.devices for p in curve.points], [p.busy for p in curve.points]))
+    busy = float(np.interp(mean, [p.devices for p in curve.points], [p.busy for p in curve.points]))
     on_gpu = times.device == "cuda"
+    ingresses = max(1, math.ceil(rate * times.loop_ms / 1e3 / FILLED))
     return Fleet(
         devices, replicas, mean,
-        ingresses=max(1, math.ceil(rate * times.loop_ms / 1e3 / FILLED)),
-        cores=replicas * (1 if on_gpu else times.threads + math.ceil(times.loop_ms * mean * need.fps / 1e3)),
-        gpus=math.ceil(replicas * busy_s / FILLED) if on_gpu else 0,
+        ingresses=ingresses, cores=ingresses + (0 if on_gpu else replicas * times.threads),
+        gpus=math.ceil(replicas * busy / FILLED) if on_gpu else 0,
         uplink_gbit_s=rate * (packet_bytes + FRAMING_BYTES) * 8 / 1e9,
         downlink_gbit_s=rate * ANSWER_BYTES * 8 / 1e9,
         p99_ms=p99_ms, missed=missed,
@@ -66,8 +66,7 @@ def replicas_for(devices: int, capacity: float) -> int:
     """The fewest whose busiest but one in a thousand has at most `capacity` devices.
 
     With n devices on average the number is about normal with variance n (1 - 1/replicas): solve
-    n + z sqrt(n) = capacity. A capacity below one device is a share of one, and needs more than
-    one replica a device, which nothing here deals: one device is the least.
+    n + z sqrt(n) = capacity. One device for each replica is the least.
     """
     if devices <= capacity:
         return 1

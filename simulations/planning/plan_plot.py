@@ -24,7 +24,9 @@ def draw(target: Path, plan: Plan) -> None:
     axes.axvline(plan.curve.capacity, color="tab:red", linewidth=1, label="most devices")
     mean = plan.fleet.devices_per_replica
     axes.axvline(mean, color="tab:green", linewidth=1, label="a fleet's mean")
-    axes.set(xlabel=f"devices of one replica, {plan.need.fps:g} frames/s each", ylabel="latency, ms")
+    axes.set(
+        xlabel=f"devices of one replica, {plan.need.fps:g} frames/s each", ylabel="latency, ms"
+    )
     axes.set_ylim(bottom=0, top=1.5 * plan.need.deadline_ms)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -76,9 +76,7 @@ def serve_open_load(load: OpenLoad, times: Times, limits: ReplicaLimits) -> Serv
     )  # fmt: skip
 
 
-def _arrivals(
-    clock: Clock, replica: SimulatedReplica, load: OpenLoad
-) -> Process:
+def _arrivals(clock: Clock, replica: SimulatedReplica, load: OpenLoad) -> Process:
     names = [str(number) for number in range(load.devices)]
     patience_ns = None if load.deadline_ms is None else round(load.deadline_ms * 1e6)
     for at_s, number in poisson(load.rate, load.devices, load.seconds, load.seed):

@@ -1,4 +1,4 @@
-"""A scenario as processes on this machine: servers, shaped links, devices held to a share of a core.
+"""A scenario as processes on this machine: servers, links, devices held to a share of a core.
 
 Every device is `narrows edge` with a relay of its own before each server; faults cut relays, kill
 and restart servers, or stop them. Devices come and go with the run: nothing is left behind.
@@ -79,8 +79,7 @@ def simulate_in_processes(
     """
     if scenario.devices > MOST_PROCESSES:
         raise ConfigError(
-            f"{scenario.devices} devices as processes: at most {MOST_PROCESSES}; "
-            "run it --in time"
+            f"{scenario.devices} devices as processes: at most {MOST_PROCESSES}; run it --in time"
         )
     columns, limited, over_memory = empty(), "", set[str]()
     with tempfile.TemporaryDirectory(prefix="narrows-simulate-") as scratch:
@@ -118,7 +117,9 @@ async def _run(run: Running, paths: list[Path], show: Show) -> None:
         try:
             await asyncio.wait_for(asyncio.gather(*collecting), limit_s)
         except asyncio.TimeoutError:
-            raise LinkError(f"devices were not done {END_S:.0f} s after the scenario's end") from None
+            raise LinkError(
+                f"devices were not done {END_S:.0f} s after the scenario's end"
+            ) from None
         finally:
             for task in (*faults, shown):
                 task.cancel()
@@ -131,9 +132,7 @@ Device = tuple[asyncio.subprocess.Process, str, DeviceClass, int]
 
 
 @asynccontextmanager
-async def _device(
-    run: Running, kind: str, spec: DeviceClass, number: int
-) -> AsyncIterator[Device]:
+async def _device(run: Running, kind: str, spec: DeviceClass, number: int) -> AsyncIterator[Device]:
     """A device process behind relays of its own, held to its share of a core."""
     async with AsyncExitStack() as stack:
         addresses = []

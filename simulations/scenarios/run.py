@@ -62,9 +62,7 @@ def _run(
         columns, how = simulate_in_processes(scenario, asked.data, asked.seed, show)
         return columns, {"ran": "in processes"} | how
     server = scenario.server
-    times = service_times(
-        asked.service, scenario.bundle, server.threads, server.max_batch, console
-    )
+    times = service_times(asked.service, scenario.bundle, server.threads, server.max_batch, console)
     columns = simulate_in_time(scenario, times, bundle_of(scenario), asked.seed, show)
     return columns, {"ran": "in simulated time", "service": times.model_dump(mode="json")}
 

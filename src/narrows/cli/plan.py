@@ -37,7 +37,7 @@ def plan(
         bool,
         typer.Option(
             "--validate",
-            help="Instead of a plan: real servers beside simulated ones at 10, 100 and 500 devices.",
+            help="Instead: real servers beside simulated ones at 10, 100 and 500 devices.",
         ),
     ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Of --validate; medians are told.")] = 5,

@@ -127,9 +127,7 @@ def real(frames: list[Arrival]) -> tuple[list[list[int]], dict[int, str]]:
             loop.close()
 
 
-def job_of(
-    number: int, device: int, group: int, deadline_us: int | None, loop: VirtualLoop
-) -> Job:
+def job_of(number: int, device: int, group: int, deadline_us: int | None, loop: VirtualLoop) -> Job:
     now_ns = loop.monotonic_ns()
     deadline_ns = None if deadline_us is None else now_ns + 1_000 * deadline_us
     return Job(

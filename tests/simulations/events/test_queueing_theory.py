@@ -1,11 +1,10 @@
-"""The simulated replica against queues whose waits are known: M/M/1 and M/D/1, one frame a batch."""
+"""The simulated replica against queues whose waits are known: M/M/1 and M/D/1."""
 
 from random import Random
 
 import pytest
 
 pytest.importorskip("simpy", reason="needs the server extra")
-pytest.importorskip("torch", reason="needs the server extra")
 
 from narrows.simulations.events.replica import ReplicaLimits
 from narrows.simulations.planning.replica_load import OpenLoad, serve_open_load

@@ -1,4 +1,4 @@
-"""Service times: kept as JSON, drawn between what was measured, refused where they make no sense."""
+"""Service times: kept as JSON, drawn between what was measured, refused where they are wrong."""
 
 import json
 

@@ -4,18 +4,18 @@ from collections import Counter
 
 import pytest
 
-pytest.importorskip("torch", reason="needs the server extra")
 pytest.importorskip("simpy", reason="needs the server extra")
 
 from machine_times import service_times
 
-from narrows.simulations.events.choices import Moment, choice_named
+from narrows.simulations.events.choices import Choice, Moment, choice_named
 from narrows.simulations.events.clock import Clock
 from narrows.simulations.events.link import SimulatedLine
 from narrows.simulations.events.world import Bundle, Taken, World
 from narrows.simulations.links.spec import LinkSpec
 from narrows.simulations.scenarios.scenario import Scenario
 
+FIXED = choice_named("fixed:0")
 BUNDLE = Bundle({0: 1000.0, 1: 200.0}, {0: 0.9, 1: 0.8})
 
 
@@ -27,7 +27,7 @@ def scenario(**changes) -> Scenario:
     return Scenario.model_validate(fields | changes)
 
 
-def frames_of(told: Scenario, seed: int = 0, choice=choice_named("fixed:0")) -> list[Taken]:
+def frames_of(told: Scenario, seed: int = 0, choice: Choice = FIXED) -> list[Taken]:
     world = World(told, service_times(), BUNDLE, choice, seed)
     world.run(world.end_ns / 1e9)
     return world.frames

@@ -4,7 +4,6 @@ import pytest
 
 pytest.importorskip("pydantic", reason="needs the server extra")
 pytest.importorskip("simpy", reason="needs the server extra")
-pytest.importorskip("torch", reason="needs the server extra")
 
 from narrows.errors import ConfigError
 from narrows.simulations.scenarios.scenario import load_scenario, shipped
@@ -18,6 +17,7 @@ devices = 2
 fps = 1
 link = "2mbit,20ms"
 """
+FAULT = "[[faults]]\nat_s = 1\nfor_s = 1\n"
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -40,11 +40,11 @@ def test_what_ships_loads(name):
         (("name =", 'ways = ["fixed:x"]\nname ='), r"ways: .*expected an operating point"),
         (("name =", 'runner = "clouds"\nname ='), r"runner: "),
         (
-            ("[classes", '[[faults]]\nkind = "link"\nat_s = 1\nfor_s = 1\ndevices = "bus"\n[classes'),
+            ("[classes", f'{FAULT}kind = "link"\ndevices = "bus"\n[classes'),
             r"faults.0.devices: no class 'bus'; there are camera",
         ),
         (
-            ("[classes", '[[faults]]\nkind = "killed"\nat_s = 1\nfor_s = 1\nreplica = 3\n[classes'),
+            ("[classes", f'{FAULT}kind = "killed"\nreplica = 3\n[classes'),
             r"faults.0.replica: 3, but server.replicas is 1",
         ),
         (("seconds = 5", "seconds = "), "is not TOML"),
@@ -58,5 +58,5 @@ def test_a_wrong_key_is_named(tmp_path, change, named):
 
 
 def test_an_unknown_name_lists_what_ships():
-    with pytest.raises(ConfigError, match="no scenario 'nowhere'; shipped: .*street"):
+    with pytest.raises(ConfigError, match=r"no scenario 'nowhere'; shipped: .*street"):
         load_scenario("nowhere")
