@@ -28,20 +28,22 @@ def run_validation(trial: Trial, as_json: bool, plot: Path | None) -> None:
 
 
 def _print(console: Console, result: dict[str, Any]) -> None:
-    table = Table("devices", "frames/s", "p50, ms: real", "simulated", "p99, ms: real", "simulated",
+    table = Table("devices", "quiet rounds", "frames/s", "p50, ms: real", "simulated", "p99, ms: real", "simulated",
                   "error", "throughput: real", "simulated", "error", title="medians")  # fmt: skip
     for row in result["rows"]:
         table.add_row(
-            str(row["devices"]), f"{row['rate']:.0f}", f"{row['real_p50_ms']:.1f}",
+            str(row["devices"]), f"{row['quiet']} of {row['rounds']}", f"{row['rate']:.0f}", f"{row['real_p50_ms']:.1f}",
             f"{row['p50_ms']:.1f}", f"{row['real_p99_ms']:.1f}", f"{row['p99_ms']:.1f}",
             f"{100 * row['p99_error']:+.0f} %", f"{row['real_throughput']:.1f}",
             f"{row['throughput']:.1f}", f"{100 * row['throughput_error']:+.1f} %",
         )  # fmt: skip
     console.print(table)
-    spread = Table("devices", "real p99 of every round, ms")
+    spread = Table("devices", "real p99 of every round, ms", "a bystander's lateness, p99, ms")
     for row in result["rows"]:
-        own = sorted(r["real_p99_ms"] for r in result["rounds"] if r["devices"] == row["devices"])
-        spread.add_row(str(row["devices"]), ", ".join(f"{value:.0f}" for value in own))
+        own = [each for each in result["rounds"] if each["devices"] == row["devices"]]
+        columns = ([r[key] for r in own] for key in ("real_p99_ms", "bystander_p99_ms"))
+        shown = (", ".join(f"{value:.0f}" for value in column) for column in columns)
+        spread.add_row(str(row["devices"]), *shown)
     console.print(spread)
 
 
