@@ -28,11 +28,14 @@ def run_validation(trial: Trial, as_json: bool, plot: Path | None) -> None:
 
 
 def _print(console: Console, result: dict[str, Any]) -> None:
-    table = Table("devices", "quiet rounds", "frames/s", "p50, ms: real", "simulated", "p99, ms: real", "simulated",
-                  "error", "throughput: real", "simulated", "error", title="medians")  # fmt: skip
+    table = Table(
+        "devices", "quiet rounds", "frames/s", "p50, ms: real", "simulated", "p99, ms: real",
+        "simulated", "error", "throughput: real", "simulated", "error", title="medians",
+    )  # fmt: skip
     for row in result["rows"]:
         table.add_row(
-            str(row["devices"]), f"{row['quiet']} of {row['rounds']}", f"{row['rate']:.0f}", f"{row['real_p50_ms']:.1f}",
+            str(row["devices"]), f"{row['quiet']} of {row['rounds']}", f"{row['rate']:.0f}",
+            f"{row['real_p50_ms']:.1f}",
             f"{row['p50_ms']:.1f}", f"{row['real_p99_ms']:.1f}", f"{row['p99_ms']:.1f}",
             f"{100 * row['p99_error']:+.0f} %", f"{row['real_throughput']:.1f}",
             f"{row['throughput']:.1f}", f"{100 * row['throughput_error']:+.1f} %",
