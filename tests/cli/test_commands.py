@@ -11,7 +11,18 @@ from PIL import Image
 from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 
-COMMANDS = ["demo", "edge", "serve", "evaluate", "train", "doctor", "bundle", "bench"]
+COMMANDS = [
+    "demo",
+    "edge",
+    "serve",
+    "evaluate",
+    "train",
+    "simulate",
+    "plan",
+    "doctor",
+    "bundle",
+    "bench",
+]
 
 
 def narrows(*arguments: str) -> subprocess.CompletedProcess:
