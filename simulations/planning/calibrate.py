@@ -118,9 +118,11 @@ def calibrate(served: Served, seconds: float, step: Callable[[], None]) -> Servi
 
 def _device(served: Served) -> str:
     """Where the tail runs."""
+    if served.pacing is not None:
+        return "paced"
     from narrows.models.cores import find_device
 
-    return "paced" if served.pacing is not None else find_device("auto").type
+    return find_device("auto").type
 
 
 def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:
