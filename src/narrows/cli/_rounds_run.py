@@ -92,7 +92,8 @@ async def _watched(run: FlowerRun, asked: Asked) -> None:
         await page.start("127.0.0.1", asked.console or 0)
         told = f"http://127.0.0.1:{page.port}/"
         print(json.dumps({"console": told})) if asked.json else stderr.print(f"console: {told}")
-    columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+    now = TextColumn("{task.fields[now]}")
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn(), now)
     with Progress(*columns, console=stderr, disable=asked.json) as bar:
         task = bar.add_task("clients gather", total=int(asked.config["rounds"]), now="")
         while run.running:

@@ -6,7 +6,8 @@ differences, under masks, or as they are. Photographs, labels and answers stay h
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -19,9 +20,10 @@ from narrows.federated.learning import count_symbols, learn
 from narrows.federated.measuring import measure
 from narrows.federated.network import Arrays, Network
 from narrows.federated.photographs import load, own_photographs
-from narrows.federated.recipe import RoundsRecipe, load_rounds_recipe
+from narrows.federated.recipe import load_rounds_recipe
 from narrows.federated.secure.mod import QUERIES, SecureMod
 from narrows.federated.settings import ClientSettings
+from narrows.training.recipe import SplitPhase
 
 DISTRIBUTIONS = "distributions"  # an array's name, and that of the query for it
 LEARNT = "learnt"  # in a query: the network whose symbols are to be counted, as safetensors
@@ -105,8 +107,7 @@ def record_of(arrays: Arrays) -> ArrayRecord:
 
 
 def _network(settings: ClientSettings, message: Message) -> tuple[Network, ConfigRecord]:
-    recipe: RoundsRecipe = load_rounds_recipe(settings.recipe)
-    network = Network.load(settings.bundle, recipe.local)
+    network = _loaded(settings.bundle, load_rounds_recipe(settings.recipe).local)
     config = message.content.config_records["config"]
     if config.get("digest") != network.manifest.digest:
         raise ConfigError(
@@ -114,6 +115,11 @@ def _network(settings: ClientSettings, message: Message) -> tuple[Network, Confi
             f"{str(config.get('digest'))[:12]}: fetch that bundle"
         )
     return network, config
+
+
+@lru_cache(maxsize=1)  # simulated clients of a process take turns; what learns is set every time
+def _loaded(bundle: Path, phase: SplitPhase) -> Network:
+    return Network.load(bundle, phase)
 
 
 def _bytes(config: ConfigRecord, key: str) -> bytes:

@@ -65,7 +65,9 @@ class Journalled(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """As the other does."""
-        came = list(replies)
+        came = sorted(
+            replies, key=lambda reply: reply.metadata.src_node_id
+        )  # so are sums' roundings
         up = sum(content_bytes(reply) for reply in came if reply.has_content())
         failed = [
             {"node": str(reply.metadata.src_node_id), "why": reply.error.reason}

@@ -80,7 +80,8 @@ def flower_run(
         _write_connection(home, link)
         told = folder / "run.toml"
         told.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
-        command = [_tool("flwr"), "run", str(APP), CONNECTION, "--stream", "--run-config", str(told)]
+        command = [_tool("flwr"), "run", str(APP), CONNECTION, "--stream"]
+        command += ["--run-config", str(told)]
         if isinstance(where, Simulated):
             command += ["--federation-config", _simulation(where)]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

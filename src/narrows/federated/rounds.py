@@ -9,6 +9,7 @@
 
 import importlib.metadata
 import logging
+import random
 import time
 from datetime import datetime, timezone
 from typing import Any
@@ -43,6 +44,7 @@ def run_rounds(grid: Grid, settings: ServerSettings) -> Manifest:
     """
     recipe = load_rounds_recipe(settings.recipe)
     network = Network.load(settings.bundle, recipe.local)
+    random.seed(settings.seed)  # Flower draws a round's clients by it
     journal = Journal(settings.out.with_name(settings.out.name + ".rounds"))
     nodes = _gathered(grid, settings)
     journal.write(
