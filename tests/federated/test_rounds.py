@@ -27,14 +27,14 @@ from narrows.federated.settings import ServerSettings
 from narrows.models.bundle import load_tail
 from narrows.simulations.rounds.nodes import FIRST_NODE, Nodes
 
-CLIENTS = 4
+CLIENTS = 3
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rounds")
     write_learning_bundle(folder / "bundle")
-    write_photographs(folder / "photographs", 120)
+    write_photographs(folder / "photographs", 60)
     return folder
 
 
@@ -43,7 +43,7 @@ def run(place: Path, out: Path, recipe: Path, rounds: int = 2, share: float = 1.
     config = {
         "bundle": str(place / "bundle"), "recipe": str(recipe), "data": str(place / "photographs"),
         "partition": "dirichlet:1.0", "out": str(out), "name": "learnt",
-        "key": str(place / "key.pem"), "rounds": rounds, "least-clients": 3,
+        "key": str(place / "key.pem"), "rounds": rounds, "least-clients": 2,
         "clients-per-round": share, "timeout-seconds": 5.0, "seed": 0,
     }  # fmt: skip
     nodes = Nodes(CLIENTS, app)
@@ -146,7 +146,7 @@ def test_what_learns_is_chosen_by_the_recipe(place, tmp_path, trains, learns):
 
 def test_rounds_lower_the_loss(place, tmp_path):
     recipe = write_rounds_recipe(tmp_path / "recipe.toml", ("encoder", "prior", "decoder", "rest"))
-    _, events = run(place, tmp_path / "new", recipe, rounds=6)
+    _, events = run(place, tmp_path / "new", recipe, rounds=4)
     losses = [event["metrics"]["loss"] for event in events if event["event"] == "round"]
     assert losses[-1] < losses[0]
 

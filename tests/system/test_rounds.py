@@ -28,7 +28,7 @@ NODES, ROUNDS = 4, 2
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rounds")
     write_learning_bundle(folder / "bundle")
-    write_photographs(folder / "photographs", 120)
+    write_photographs(folder / "photographs", 80)
     write_rounds_recipe(folder / "recipe.toml")
     return folder
 
