@@ -1,4 +1,4 @@
-"""`narrows bench fleet`: what rounds do for cameras that see unlike things, and for those beside them.
+"""`narrows bench fleet`: what rounds do for cameras that see unlike things, and for the rest.
 
 Three quarters of a fleet take part, over the app, strategy and messages that a deployment has, in
 this process. Both parts' photographs that nobody learnt from, and the set's own, unworn, are then

@@ -1,7 +1,7 @@
 """A client's share of a round: a few steps on its own photographs, with the rate in the loss.
 
-The teacher is the bundle's unsplit network, which every device has: what it says of a crop needs no
-labels, so an encoder adapts to what a camera sees without anybody looking at it.
+The teacher is the bundle as it came: what it says of a crop needs no labels, so an encoder adapts
+to what a camera sees without anybody looking at it.
 """
 
 from collections.abc import Iterator
@@ -10,18 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from narrows.errors import ConfigError
-from narrows.federated.network import Network
+from narrows.federated.network import Network, Teacher
 from narrows.images.preprocess import pad_to_stride
-from narrows.models.backbones import Backbone
 from narrows.training.data import Photographs, random_crop
 from narrows.training.loop import optimiser_of, schedule
 from narrows.training.losses import Distillation
 from narrows.training.recipe import SplitPhase
 from narrows.training.split import learned_groups, split_step
-from narrows.training.teacher import normalise
 from narrows.training.views import GRID, Batch
 
 CLIP = 5.0  # of a step's gradient
@@ -70,7 +68,7 @@ def learn(
     came = [p.detach().clone() for p in trained]
     optimiser = optimiser_of(phase, groups)
     losses = []
-    for batch in _batches(data, network.unsplit, phase, seed):
+    for batch in _batches(data, network.teacher, phase, seed):
         loss = step(batch, 1.0)
         if not torch.isfinite(loss):
             raise ConfigError(f"the loss is {loss.item()}: lower the recipe's learning rate")
@@ -94,19 +92,13 @@ def count_symbols(network: Network, data: Photographs) -> None:
     network.bottleneck.measure([latent[None] for latent in latents])
 
 
-def _batches(data: Photographs, teacher: Backbone, phase: SplitPhase, seed: int) -> Iterator[Batch]:
+def _batches(data: Photographs, teacher: Teacher, phase: SplitPhase, seed: int) -> Iterator[Batch]:
     """Every photograph once an epoch; some twice, by another crop, so that all batches are full."""
     rng = np.random.default_rng(seed)
     full = -(-len(data) // phase.batch) * phase.batch
     for _ in range(phase.epochs):
         for rows in np.resize(rng.permutation(len(data)), full).reshape(-1, phase.batch):
             crops = [random_crop(data.pictures[row], phase.side, 0.3, rng) for row in rows]
-            yield _taught(torch.stack(crops), data.targets[rows], teacher)
-
-
-@torch.no_grad()
-def _taught(pixels: Tensor, targets: Tensor, teacher: Backbone) -> Batch:
-    with torch.autocast(pixels.device.type, torch.bfloat16):
-        maps = teacher.rest[0](teacher.front(normalise(pixels, teacher)))
-    logits = teacher.rest[1](maps.float())
-    return Batch(pixels, targets, logits, F.adaptive_avg_pool2d(maps.float(), GRID))
+            pixels = torch.stack(crops)
+            logits, maps = teacher.answer(pixels)
+            yield Batch(pixels, data.targets[rows], logits, F.adaptive_avg_pool2d(maps, GRID))

@@ -1,5 +1,6 @@
 """A bundle as a network that learns: what of it travels every round, and what stays where it is."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from torch import Tensor
 
 from narrows.codec.frame import FrameCodec, load_frame_codec
 from narrows.codec.manifest import INT8_LAYERS, Manifest
@@ -31,7 +33,8 @@ class Network:
     manifest: Manifest
     recipe: Recipe  # of the bundle, from its provenance
     model: SplitModel
-    unsplit: Backbone  # what devices learn from: its answers need no labels
+    teacher: "Teacher"  # the same as it came
+    unsplit: Backbone
     phase: SplitPhase  # what learns
 
     @classmethod
@@ -59,7 +62,7 @@ class Network:
         rated.recall([point.tables for point in load_frame_codec(bundle, manifest).points])
         freeze(model, phase, recipe.freeze_norms)
         model.to(memory_format=torch.channels_last)
-        return cls(bundle, manifest, recipe, model, unsplit, phase)
+        return cls(bundle, manifest, recipe, model, Teacher(model), unsplit, phase)
 
     @property
     def bottleneck(self) -> RatedBottleneck:
@@ -114,13 +117,40 @@ class Network:
             (latent.max_height, latent.max_width),
         )
 
-    def _learned(self) -> dict[str, torch.Tensor]:
+    def _learned(self) -> dict[str, Tensor]:
         return {
             f"{part}.{name}": tensor
             for part, module in learned(self.model, self.phase).items()
             for name, tensor in module.state_dict().items()
             if name != "histogram" and not name.endswith("num_batches_tracked")
         }
+
+
+class Teacher:
+    """A bundle's split network as it came, at its finest point: what devices learn from.
+
+    It tells what a crop shows without a label, and knows no less than its pupil did; the unsplit
+    network may, where photographs are not like those that it was trained on.
+    """
+
+    def __init__(self, model: SplitModel) -> None:
+        """`model`: with a bottleneck of rates, whose first is the finest."""
+        self._head, self._tail = copy.deepcopy(model.head), copy.deepcopy(model.tail)
+        self._steps = copy.deepcopy(model.bottleneck)
+        for part in (self._head, self._tail, self._steps):
+            part.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def answer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (batch, 3, h, w) in 0..255 -> logits (batch, labels), maps (batch, c, h, w)."""
+        body, classify = self._tail.rest
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            latent = self._head(pixels.contiguous(memory_format=torch.channels_last))
+        gain = self._steps.log_gain[0].exp()[:, None, None]
+        received = (latent.float() * gain).round() * self._steps.log_inverse[0].exp()[:, None, None]
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            maps = body(self._tail.decoder(received))
+        return classify(maps.float()), maps.float()
 
 
 def _recipe_of(bundle: Path, manifest: Manifest) -> Recipe:
