@@ -76,13 +76,20 @@ def test_a_link_that_is_cut_and_heals_loses_nothing(server, packets):
             Relay(server[1], LinkSpec.parse("10mbit,1ms")) as relay,
             Session(f"127.0.0.1:{relay.port}", PATIENT) as session,
         ):
+
+            async def heal():
+                while session.connected:  # until it has given the old connection up
+                    await asyncio.sleep(0.01)
+                relay.restore()
+
             outcomes = []
             for number in range(90):
                 await session.room()
                 outcomes.append(session.send(payload(packets[number % 30])))
                 if number == 40:
                     relay.cut()
-                    asyncio.get_running_loop().call_later(10, relay.restore)
+                    healing = asyncio.create_task(heal())
+            await healing
             return [await outcome for outcome in outcomes], session.reconnects
 
     outcomes, reconnects = asyncio.run(asyncio.wait_for(scenario(), 120))
@@ -155,14 +162,16 @@ def test_half_open_connections_hold_up_nobody(server, packets):
 
 
 def test_a_message_of_64_mib_breaks_its_stream_alone(server, packets):
+    async def answer(stream, frame):
+        await stream.write(frame)
+        return await stream.read()
+
     async def scenario():
         async with stub_of(server[1]) as stub:
             stream = stub.Stream()
-            await stream.write(Frame(frame_id=1, packet=packets[0]))
-            first = await stream.read()
-            await stream.write(Frame(frame_id=2, packet=bytes(64 << 20)))
+            first = await answer(stream, Frame(frame_id=1, packet=packets[0]))
             with pytest.raises(grpc.aio.AioRpcError) as broken:
-                await stream.read()
+                await answer(stream, Frame(frame_id=2, packet=bytes(64 << 20)))
             again = await stub.Infer(Frame(frame_id=3, packet=packets[0]), timeout=30)
             return first, broken.value.code(), again
 

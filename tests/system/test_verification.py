@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from serving import process
 
 pytest.importorskip("ray", reason="needs the server extra")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def spoil_weights(pid: int, bundle: Path) -> int:
@@ -71,7 +71,7 @@ def test_a_replica_whose_memory_went_wrong_is_quarantined(tiny_bundle, tmp_path)
             statuses += [record["status"] for record in records]
             assert summary["summary"]["lost"] == 0
         assert set(statuses) == {"OK"}
-        assert end.poll(30_000)  # counted first, then killed
+        assert end.poll(120_000)  # counted first, then killed
         now = figures(server)
     assert now["narrows_replica_quarantined_total"] == 1
     assert now["narrows_answers_checked_total"] > 0
