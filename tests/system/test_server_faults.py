@@ -98,24 +98,24 @@ def test_a_link_that_is_cut_and_heals_loses_nothing(server, packets):
     assert reconnects >= 1  # it did not wait for the old connection
 
 
-def test_a_frozen_server_answers_when_it_thaws(tiny_bundle, packets):
-    with serving(tiny_bundle) as (pid, address):
+def test_a_frozen_server_answers_when_it_thaws(server, packets):
+    pid, address = server
 
-        async def scenario():
-            async with Session(address, PATIENT) as session:
-                outcomes = []
-                for number in range(60):
-                    await session.room()
-                    outcomes.append(session.send(payload(packets[number % 30])))
-                    if number == 20:
-                        os.kill(pid, signal.SIGSTOP)
-                        asyncio.get_running_loop().call_later(5, os.kill, pid, signal.SIGCONT)
-                return [await outcome for outcome in outcomes]
+    async def scenario():
+        async with Session(address, PATIENT) as session:
+            outcomes = []
+            for number in range(60):
+                await session.room()
+                outcomes.append(session.send(payload(packets[number % 30])))
+                if number == 20:
+                    os.kill(pid, signal.SIGSTOP)
+                    asyncio.get_running_loop().call_later(5, os.kill, pid, signal.SIGCONT)
+            return [await outcome for outcome in outcomes]
 
-        try:
-            outcomes = asyncio.run(asyncio.wait_for(scenario(), 120))
-        finally:
-            os.kill(pid, signal.SIGCONT)
+    try:
+        outcomes = asyncio.run(asyncio.wait_for(scenario(), 120))
+    finally:
+        os.kill(pid, signal.SIGCONT)
     assert Counter(o.status for o in outcomes) == {"OK": 60}
 
 
