@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from urllib.request import urlopen
 
-PATIENCE_S = 120.0  # a replica that comes back loads torch, on a busy machine slowly
+PATIENCE_S = 300.0  # a replica that comes back loads torch, on a busy machine slowly
 
 
 @contextmanager

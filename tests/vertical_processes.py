@@ -26,7 +26,7 @@ from narrows.edge.vertical.table import Table
 from narrows.protos.narrows.v1 import vertical_pb2 as pb
 
 JOIN = [sys.executable, "-m", "narrows", "vertical", "join"]
-PATIENCE_S = 120.0  # with anything that comes at all; a busy machine takes its time
+PATIENCE_S = 300.0  # with anything that comes at all; a busy machine takes its time
 
 
 class Lost(AssertionError):

@@ -25,7 +25,7 @@ from narrows.security.authority import Authority
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed"),
 ]
 SHIPPED = Path(__file__).parents[2] / "server" / "deploy" / "haproxy.cfg"

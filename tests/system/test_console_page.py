@@ -18,7 +18,7 @@ from serving import process
 pytest.importorskip("torch", reason="needs the server extra")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed"),
 ]
 FRAMES = 40

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 from narrows.server.framelog import LINES_PER_SECOND
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FRAMES = 100
 
 

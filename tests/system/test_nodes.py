@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 from narrows.server.placement import at_hand, place
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FRAMES = 300
 
 

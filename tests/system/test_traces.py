@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="needs the trace extra")
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FRAMES = 12
 DEVICE_STAGES = {"encode", "wait", "send", "reply"}
 SERVER_STAGES = {"queue", "decode", "tail", "reply"}

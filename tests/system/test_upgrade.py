@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 
 from bundles import renew
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def feed(device: subprocess.Popen, photograph: str, count: int) -> list[dict]:

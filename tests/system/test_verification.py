@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from serving import process
 
 pytest.importorskip("ray", reason="needs the server extra")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def spoil_weights(pid: int, bundle: Path) -> int:

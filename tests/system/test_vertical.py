@@ -34,7 +34,7 @@ from narrows.security.authority import Authority
 from narrows.simulations.links.relay import Relay
 from narrows.simulations.links.spec import LinkSpec
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
