@@ -24,7 +24,9 @@ FRAMES = 300
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    started = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+    )
     try:
         yield started
     finally:

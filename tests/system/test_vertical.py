@@ -40,7 +40,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[str, str]]:
     """One Ray for most sessions of this file, as an option of `serve`; starting one takes long."""
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    started = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+    )
     try:
         yield "--ray-address", started.address
     finally:
