@@ -87,7 +87,7 @@ def served(scenario, run_batch, max_batch=4, max_waiting=100):
     async def whole():
         batcher = Batcher(run_batch, max_batch, max_waiting, lambda: None)
         try:
-            return await asyncio.wait_for(scenario(batcher), 30)
+            return await asyncio.wait_for(scenario(batcher), 200)
         finally:
             batcher.close()
 

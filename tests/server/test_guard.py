@@ -42,7 +42,7 @@ def guarded(tiny_bundle, authority, tmp_path):
             told = ServerSettings((bundle,), threads=1, tls=tmp_path / "server", **settings)
             replica = await Replica.start(told)
             try:
-                return await asyncio.wait_for(scenario(replica), 60)
+                return await asyncio.wait_for(scenario(replica), 200)
             finally:
                 await replica.drain()
 

@@ -27,7 +27,7 @@ async def replicas(*bundles):
 
 
 def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario, 60))
+    return asyncio.run(asyncio.wait_for(scenario, 200))
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_a_killed_server_behind_a_balancer_loses_no_frame(tiny_bundle, tmp_path)
                                 os.kill(int(serves), signal.SIGKILL)
                         return [await outcome for outcome in outcomes]
 
-                outcomes = asyncio.run(asyncio.wait_for(scenario(), 120))
+                outcomes = asyncio.run(asyncio.wait_for(scenario(), 250))
             finally:
                 balancer.terminate()
     assert Counter(o.status for o in outcomes) == {"OK": 600}

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 pytest.importorskip("ray", reason="needs the server extra")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 INTRUDER = """
 import sys, ray
