@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 PATIENCE_S = 300.0  # a replica that comes back loads torch, on a busy machine slowly
+PATIENT = ("--deadline-ms", "100000", "--json")  # of `edge`: the machine may be busy
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from PIL import Image
-from serving import process, replicas_of
+from serving import PATIENT, process, replicas_of
 
 ray = pytest.importorskip("ray", reason="needs the server extra")
 
@@ -43,7 +43,7 @@ def test_a_killed_node_loses_no_frame_and_its_replicas_come_back_elsewhere(
     command += ("--port", "0", "--console", "0", "--threads", "1", "--json")
     with process(*command) as started:
         server = json.loads(started.stdout.readline())
-        edge = ("edge", "-", "--server", server["address"], "--bundle", str(tiny_bundle), "--json")
+        edge = ("edge", "-", "--server", server["address"], "--bundle", str(tiny_bundle), *PATIENT)
         with process(*edge) as device, process(*edge) as another:
             for each in (device, another):
                 each.stdin.write(f"{tmp_path / 'red.png'}\n" * FRAMES)

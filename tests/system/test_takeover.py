@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 from PIL import Image
-from serving import PATIENCE_S, process, replicas_of
+from serving import PATIENCE_S, PATIENT, process, replicas_of
 
 pytest.importorskip("ray", reason="needs the server extra")
 
@@ -52,7 +52,7 @@ def test_a_killed_replica_loses_no_frame_and_answers_none_twice(
 ):
     replicas_of(server["console"], without=0)  # two: an earlier test killed one
     arguments = ["edge", "-", "--server", server["address"], "--bundle", str(tiny_bundle)]
-    with process(*arguments, *coding, "--json") as device:
+    with process(*arguments, *coding, *PATIENT) as device:
         device.stdin.write(f"{photograph}\n" * FRAMES)
         device.stdin.close()
         records, killed = [], None
@@ -82,7 +82,7 @@ def test_without_a_director_streams_go_on_and_the_next_one_takes_over(
 ):
     before = replicas_of(server["console"], without=0)
     arguments = ["edge", "-", "--server", server["address"], "--bundle", str(tiny_bundle)]
-    with process(*arguments, "--json") as device:
+    with process(*arguments, *PATIENT) as device:
         device.stdin.write(f"{photograph}\n" * FRAMES)
         device.stdin.close()
         records = []

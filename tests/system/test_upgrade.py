@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from PIL import Image
-from serving import process
+from serving import PATIENT, process
 
 pytest.importorskip("torch", reason="needs the server extra")
 
@@ -39,7 +39,7 @@ def test_a_device_follows_new_versions_and_loses_no_frame(served, tmp_path, vide
     photograph = str(tmp_path / "red.png")
     cache = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     versions = tmp_path / "cache" / "narrows" / "bundles"
-    edge = ("edge", "-", "--server", address, "--window", "1", "--json")
+    edge = ("edge", "-", "--server", address, "--window", "1", *PATIENT)
     with process(*edge, "--video" if video else "--no-video", env=cache) as device:
         records = feed(device, photograph, 20)
         for known in (2, 3):  # the third is fetched once the second is in use

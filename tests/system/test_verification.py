@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from serving import process
+from serving import PATIENT, process
 
 pytest.importorskip("ray", reason="needs the server extra")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -64,7 +64,7 @@ def test_a_replica_whose_memory_went_wrong_is_quarantined(tiny_bundle, tmp_path)
         assert "narrows_replica_quarantined_total" not in before
         assert spoil_weights(victim, tiny_bundle) > 0
         while not figures(server).get("narrows_replica_quarantined_total"):
-            with process(*arguments, "--json") as device:  # its stream may go to any of the three
+            with process(*arguments, *PATIENT) as device:  # its stream may go to any of the three
                 device.stdin.write("".join(f"{tmp_path / f'{i % 4}.png'}\n" for i in range(40)))
                 device.stdin.close()
                 *records, summary = map(json.loads, device.stdout)
