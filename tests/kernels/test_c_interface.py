@@ -13,7 +13,11 @@ from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 from narrows.edge.encoder import load_feature_encoder
 
-pytestmark = [needs("cmake", "g++", "gcc", "nm"), pytest.mark.slow]
+pytestmark = [
+    needs("cmake", "g++", "gcc", "nm"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),  # it compiles
+]
 
 
 def photograph(path: Path, height: int = 32, width: int = 48, seed: int = 0) -> Image.Image:

@@ -11,7 +11,7 @@ from coding import laplace_symbols, laplace_tables
 
 from narrows.kernels import coder, cuda, field
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 SCALES = [0.3, 1.0, 4.0, 20.0]

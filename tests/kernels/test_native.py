@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from native import configured, needs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
 ROUNDS = "100"
 ARM = "aarch64-linux-gnu-"
