@@ -1,0 +1,210 @@
+"""Ways to say a tensor in few integers: ternary, levels with a dead zone, low rank.
+
+Each setting yields a `Choice`: integers and scales, the squared error they leave and the bits they
+would cost. `plan` chooses one a tensor.
+
+Ternary: Yadav et al., "ComPEFT" (arXiv 2311.13171), with the magnitude that leaves the least error.
+Low rank: Vogels et al., "PowerSGD" (arXiv 1905.13727), its factors on levels as well.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.errors import CorruptPayload
+from narrows.federated.compression.coding import Reader
+from narrows.federated.compression.contexts import Integers
+from narrows.federated.compression.layers import Tensor
+
+MOST_RANK = 16
+FEWEST_LOW_RANK = 1024  # numbers; below, factors are hardly smaller than the tensor
+DEAD_ZONE = 0.65  # of a step: what is below becomes 0, which is what most bits are saved by
+FARTHEST_STEP = 1 << 22  # on a grid, in one difference
+FACTOR_STEP = 0.35  # of a factor's root mean square
+_KIND, _SCALE = struct.Struct("<B"), struct.Struct("<f")
+
+Reals = NDArray[np.float32]
+
+
+class Kind(NamedTuple):
+    """How a tensor is written: its rank (0: number by number), and a scale for each part."""
+
+    rank: int
+    scales: tuple[float, ...]
+
+    def labels(self, tensor: Tensor, own: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """The group of every integer of every part; factors are one group each."""
+        if not self.rank:
+            return [own]
+        return [np.zeros(self.rank * side, np.uint8) for side in tensor.matrix]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A tensor in integers: one part, or the two factors of a low rank."""
+
+    rank: int
+    scales: tuple[float, ...]
+    integers: tuple[Integers, ...]
+
+    def head(self) -> bytes:
+        """Rank and scales, as `read_kinds` reads them."""
+        return _KIND.pack(self.rank) + b"".join(_SCALE.pack(scale) for scale in self.scales)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A way to code a tensor: the squared L2 error it leaves, its size in bits."""
+
+    coded: Coded
+    error: float
+    bits: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is tried on every tensor."""
+
+    densities: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
+    steps: tuple[float, ...] = (8.0, 5.6, 4.0, 2.8, 2.0, 1.4, 1.0, 0.5)  # of root mean squares
+    ranks: tuple[int, ...] = (1, 2, 4)
+
+
+def choices(
+    change: Reals, tensor: Tensor, labels: NDArray[np.uint8], settings: Settings
+) -> list[Choice]:
+    """Every setting's result on a flat change, nothing at all first."""
+    energy = float(np.square(change, dtype=np.float64).sum())
+    silent = Coded(0, (0.0,), (np.zeros(change.size, np.int32),))
+    found = [Choice(silent, energy, 8.0)]
+    if energy == 0:
+        return found
+    for coded in _tried(change, tensor, settings):
+        left = change - approximation(coded, tensor)
+        error = float(np.square(left, dtype=np.float64).sum())
+        found.append(Choice(coded, error, _bits(coded, tensor, labels)))
+    return found
+
+
+def grid_choices(change: Reals, labels: NDArray[np.uint8]) -> list[Choice]:
+    """Levels whose steps are powers of two, on a change in units of a grid; nothing first."""
+    energy = float(np.square(change, dtype=np.float64).sum())
+    silent = Coded(0, (1.0,), (np.zeros(change.size, np.int32),))
+    found = [Choice(silent, energy, 8.0)]
+    coarsest = int(np.abs(change).max(initial=0)).bit_length()
+    finest = max(0, int(_length(change)).bit_length() - 2)
+    for shift in range(finest, coarsest + 1):
+        symbols = levels(change, float(1 << shift)).integers[0]
+        steps = np.clip(symbols, -FARTHEST_STEP >> shift, FARTHEST_STEP >> shift) << shift
+        error = float(np.square(change - steps, dtype=np.float64).sum())
+        bits = 40.0 + _entropy(symbols, labels)
+        found.append(Choice(Coded(0, (1.0,), (steps.astype(np.int32),)), error, bits))
+    return found
+
+
+def approximation(coded: Coded, tensor: Tensor) -> Reals:
+    """What the integers stand for, flat float32; low ranks differ in rounding between machines."""
+    parts = [
+        np.multiply(integers, np.float32(scale), dtype=np.float32)
+        for integers, scale in zip(coded.integers, coded.scales, strict=True)
+    ]
+    if not coded.rank:
+        return parts[0]
+    rows, columns = tensor.matrix
+    left, right = parts[0].reshape(rows, coded.rank), parts[1].reshape(coded.rank, columns)
+    return (left @ right).ravel()
+
+
+def parts_of(coded: Coded, labels: NDArray[np.uint8]) -> list[tuple[Integers, NDArray[np.uint8]]]:
+    """The integers and the group of each, for the coder."""
+    if not coded.rank:
+        return [(coded.integers[0], labels)]
+    return [(integers, np.zeros(integers.size, np.uint8)) for integers in coded.integers]
+
+
+def read_kinds(reader: Reader, tensor: Tensor) -> Kind:
+    """Rank and scales. Raises CorruptPayload: none that an encoder writes; or TruncatedPacket."""
+    (rank,) = _KIND.unpack(reader.take(_KIND.size))
+    if rank > min(MOST_RANK, *tensor.matrix) or (rank and tensor.size < FEWEST_LOW_RANK):
+        raise CorruptPayload(f"rank {rank} for {tensor.name} of shape {tensor.shape}: resend")
+    scales = tuple(_SCALE.unpack(reader.take(_SCALE.size))[0] for _ in range(2 if rank else 1))
+    if not np.isfinite(scales).all():
+        raise CorruptPayload(f"scales {scales} for {tensor.name}: resend")
+    return Kind(rank, scales)
+
+
+def ternary(change: Reals, density: float) -> Coded:
+    """Signs of the share of numbers that are largest, and their mean magnitude."""
+    magnitudes = np.abs(change)
+    kept = max(1, round(density * change.size))
+    threshold = np.partition(magnitudes, change.size - kept)[change.size - kept]
+    large = (magnitudes >= threshold) & (magnitudes > 0)
+    scale = float(np.float32(magnitudes[large].mean())) if large.any() else 0.0
+    return Coded(0, (scale,), ((np.sign(change) * large).astype(np.int32),))
+
+
+def levels(change: Reals, step: float) -> Coded:
+    """Multiples of a step, numbers below DEAD_ZONE of it as 0."""
+    scale = np.float32(step)
+    magnitudes = np.abs(change) / scale
+    whole = np.where(magnitudes < DEAD_ZONE, 0, np.maximum(1, np.rint(magnitudes)))
+    integers = np.clip(whole, 0, 1 << 20).astype(np.int32)
+    return Coded(0, (float(scale),), (np.where(change < 0, -integers, integers),))
+
+
+def low_rank(change: Reals, tensor: Tensor, rank: int) -> Coded:
+    """The product of two factors, by two turns of the power method from the largest columns."""
+    matrix = change.reshape(tensor.matrix)
+    heavy = np.argsort(-np.square(matrix).sum(0), kind="stable")[:rank]
+    basis = np.linalg.qr(matrix[:, heavy])[0]
+    for _ in range(2):
+        basis = np.linalg.qr(matrix @ (matrix.T @ basis))[0]
+    left = _factor(basis)
+    plain = left.integers[0].reshape(basis.shape) * np.float32(left.scales[0])
+    right = _factor(np.linalg.lstsq(plain, matrix, rcond=None)[0].astype(np.float32))
+    return Coded(rank, left.scales + right.scales, left.integers + right.integers)
+
+
+def _factor(values: Reals) -> Coded:
+    return levels(values.ravel(), max(FACTOR_STEP * _length(values), 1e-30))
+
+
+def _tried(change: Reals, tensor: Tensor, settings: Settings) -> Iterator[Coded]:
+    length = _length(change)
+    for density in settings.densities:
+        yield ternary(change, density)
+    for step in settings.steps:
+        if step * length > 1e-30:
+            yield levels(change, step * length)
+    if tensor.size >= FEWEST_LOW_RANK:
+        for rank in settings.ranks:
+            if rank <= min(MOST_RANK, *tensor.matrix):
+                yield low_rank(change, tensor, rank)
+
+
+def _length(values: Reals) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
+
+
+def _bits(coded: Coded, tensor: Tensor, labels: NDArray[np.uint8]) -> float:
+    """Entropies of all groups, and what is written besides."""
+    return sum(
+        24.0 + _entropy(integers, groups) for integers, groups in parts_of(coded, labels)
+    ) + 8.0 * len(coded.head())
+
+
+def _entropy(integers: Integers, groups: NDArray[np.uint8]) -> float:
+    """Bits of integers whose groups are known, tables included."""
+    width = 64
+    symbols = np.clip(np.abs(integers), 0, width - 1).astype(np.int64)
+    number = int(groups.max(initial=0)) + 1
+    counts = np.bincount(groups * width + symbols, minlength=number * width).reshape(number, width)
+    totals = counts.sum(1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bits = -np.where(counts > 0, counts * np.log2(counts / totals), 0).sum()
+    return float(bits) + int(np.count_nonzero(symbols)) + 24 * number

@@ -1,0 +1,245 @@
+"""The server's side in Flower: a strategy around another, which sees ordinary arrays.
+
+    strategy = CompressedUpdates(FedAvg(fraction_train=0.2))
+    strategy.start(grid, initial_arrays, num_rounds=50)
+    strategy.reports[-1]                     # bytes up and down, who was left out
+
+FedAvg, FedProx, FedAvgM, FedAdam, FedYogi and others work unchanged: they choose the clients and
+make the next model of what training returned. Clients run `CompressionMod`.
+"""
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from narrows.errors import ConfigError, NarrowsError, SessionError
+from narrows.federated.compression.feedback import Stepper, planned_steps
+from narrows.federated.compression.layers import record, typed
+from narrows.federated.compression.messages import decode_update, header_of
+from narrows.federated.compression.mod import RECORD
+from narrows.federated.compression.model import Model
+from narrows.federated.compression.publisher import Publisher
+from narrows.federated.compression.sizes import wire_bytes
+from narrows.federated.secure.strategy import SecureAggregation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What a round sent. Bytes are those of whole records, metrics and configuration too."""
+
+    number: int
+    asked: int  # clients that were asked to train
+    arrived: int = 0  # whose updates were aggregated
+    bytes_up: int = 0
+    bytes_down: int = 0
+    dropped: tuple[str, ...] = ()  # node: why its reply was left out
+
+
+class CompressedUpdates(Strategy):
+    """Any strategy, on models and updates that are coded on the wire."""
+
+    entropy_coded = True  # SecureAggregation refuses to wrap it
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        error_up: float = 0.75,
+        error_down: float = 0.6,
+        start_error: float = 0.03,
+        most_versions: int = 64,
+        stepper: Stepper = planned_steps,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        strategy : Strategy
+            What chooses the clients and makes the next model.
+        error_up, error_down : float
+            The share of an update's, or of a model difference's, squared length that may wait for
+            the next one: 0 to 1, the larger the fewer bytes.
+        start_error : float
+            How far the first model may be from the initial arrays, relative to each tensor's
+            length. A model that begins at random needs no precision: 0.3.
+        most_versions : int
+            Of the model, that are kept for clients that come seldom; who has an older one is sent
+            the whole.
+        stepper : Stepper
+            What moves the published model; by default each layer's setting is planned.
+
+        Raises:
+            ConfigError: settings beyond those, or secure aggregation inside.
+        """
+        if not (0 <= error_up < 1 and 0 <= error_down < 1 and 0 < start_error < 1):
+            raise ConfigError(
+                "error_up and error_down must be from 0 to below 1 and start_error between, not "
+                f"{error_up}, {error_down} and {start_error}"
+            )
+        if most_versions < 1:
+            raise ConfigError(f"most_versions must be at least 1, not {most_versions}")
+        inner: Strategy | None = strategy
+        while inner is not None:
+            if isinstance(inner, SecureAggregation):
+                raise ConfigError(
+                    "entropy-coded updates cannot be summed under masks: use SecureAggregation("
+                    "kept=, levels=) by itself, which compresses what can be summed"
+                )
+            inner = getattr(inner, "strategy", None)
+        self.strategy = strategy
+        self.reports: list[RoundReport] = []
+        self._error_up, self._error_down = error_up, error_down
+        self._start_error, self._most, self._stepper = start_error, most_versions, stepper
+        self._publisher: Publisher | None = None
+        self._newest: ArrayRecord | None = None  # what the publisher has been told to follow
+        self._trained: Model | None = None
+
+    @property
+    def published(self) -> ArrayRecord:
+        """The model as clients hold its newest version. Raises SessionError before the first."""
+        if self._publisher is None:
+            raise SessionError("nothing has been published yet: start the strategy first")
+        return self._publisher.model.arrays()
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """The other strategy's messages, the model in them as each client needs it."""
+        arrays = self._started(arrays)
+        messages = list(self.strategy.configure_train(server_round, arrays, config, grid))
+        self._report = RoundReport(server_round, len(messages))
+        self._before = arrays
+        self._compress(messages, arrays)
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Decode the updates, and let the other strategy aggregate what they make of its model."""
+        opened = [reply for reply in replies if self._open(reply)]
+        arrived = sum(not reply.has_error() for reply in opened)
+        self._report = replace(self._report, arrived=arrived)
+        arrays, metrics = self.strategy.aggregate_train(server_round, opened)
+        self.reports.append(self._report)
+        if arrays is None or self._publisher is None:
+            return None, metrics
+        return typed(arrays, self._publisher.model.layout), metrics
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """As the other strategy does, the model in its messages as each client needs it."""
+        arrays = self._started(arrays)
+        messages = list(self.strategy.configure_evaluate(server_round, arrays, config, grid))
+        self._compress(messages, arrays)
+        return messages
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """As the other strategy does."""
+        heard = list(replies)
+        for reply in heard:
+            self._heard(reply)
+        return self.strategy.aggregate_evaluate(server_round, heard)
+
+    def summary(self) -> None:
+        """Log what may wait, then the other strategy's summary."""
+        log.info("compressed updates: of each, %s up and %s down may wait for the next",
+                 self._error_up, self._error_down)  # fmt: skip
+        self.strategy.summary()
+
+    def _started(self, arrays: ArrayRecord) -> ArrayRecord:
+        """The arrays; at first those that the published model begins with."""
+        if self._publisher is not None:
+            return arrays
+        first = Model.first(arrays, self._start_error)
+        run = int.from_bytes(os.urandom(4), "little")
+        self._publisher = Publisher(run, self._error_down, self._most, first, self._stepper)
+        self._newest = first.arrays()
+        return self._newest
+
+    def _compress(self, messages: list[Message], arrays: ArrayRecord) -> None:
+        """Put strings in the place of the arrays, after publishing these."""
+        publisher = self._publisher
+        if not messages or publisher is None:
+            return
+        if arrays is not self._newest:
+            publisher.publish(arrays)
+            self._newest = arrays
+        self._trained = publisher.model
+        for message in messages:
+            content = dict(message.content)
+            keys = list(message.content.array_records)
+            if len(keys) != 1:
+                raise ConfigError(f"expected one record of arrays in a message, got {keys}")
+            del content[keys[0]]
+            strings = publisher.strings_for(message.metadata.dst_node_id)
+            told = ConfigRecord({"strings": strings, "error": self._error_up, "key": keys[0]})
+            message.content = RecordDict({RECORD: told, **content})
+            self._count(down=wire_bytes(message.content))
+
+    def _open(self, reply: Message) -> bool:
+        """Put arrays in the place of the update. False: a reply that cannot be used."""
+        if not self._heard(reply):
+            return True  # the other strategy logs errors
+        node = reply.metadata.src_node_id
+        try:
+            reply.content = self._decoded(reply.content)
+        except NarrowsError as error:
+            log.warning("node %s: %s: %s", node, type(error).__name__, error)
+            dropped = f"{node}: {type(error).__name__}: {error}"
+            self._report = replace(self._report, dropped=(*self._report.dropped, dropped))
+            return False
+        return True
+
+    def _heard(self, reply: Message) -> bool:
+        """Whether a reply has content; then its node holds the newest version."""
+        publisher, node = self._publisher, reply.metadata.src_node_id
+        if publisher is None:
+            return not reply.has_error()
+        if reply.has_error():
+            publisher.forget(node)
+            return False
+        publisher.acknowledged(node, publisher.model.version)
+        self._count(up=wire_bytes(reply.content))
+        return True
+
+    def _decoded(self, content: RecordDict) -> RecordDict:
+        """The update's arrays: the strategy's own model, changed as the published one was."""
+        told = content.config_records.get(RECORD)
+        update = None if told is None else told.get("update")
+        if not isinstance(update, bytes) or self._trained is None or self._publisher is None:
+            raise SessionError(f"a reply without {RECORD}: the client lacks CompressionMod")
+        if header_of(update).run != self._publisher.run:
+            raise SessionError("an update of another run")
+        changes, exact = decode_update(update, self._trained)
+        layout = self._trained.layout
+        values = [
+            self._before[tensor.name].numpy().astype(np.float32).ravel() + change
+            for tensor, change in zip(layout.coded, changes, strict=True)
+        ]
+        others = {name: value for name, value in content.items() if name != RECORD}
+        return RecordDict({ARRAYS: record(values, exact, layout), **others})
+
+    def _count(self, up: int = 0, down: int = 0) -> None:
+        if self.reports and self.reports[-1].number == self._report.number:
+            self._report = self.reports.pop()  # evaluation belongs to the round that was reported
+            self._report = replace(self._report, bytes_up=self._report.bytes_up + up,
+                                   bytes_down=self._report.bytes_down + down)  # fmt: skip
+            self.reports.append(self._report)
+            return
+        report = self._report
+        self._report = replace(
+            report, bytes_up=report.bytes_up + up, bytes_down=report.bytes_down + down
+        )
+
+
+ARRAYS = "arrays"  # what training's arrays are called where the strategy aggregates them
