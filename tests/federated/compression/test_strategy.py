@@ -23,7 +23,9 @@ def averaging(**changed) -> FedAvg:
 
 
 def total_of(record) -> np.ndarray:
-    return np.concatenate([record[name].numpy().astype(np.float64).ravel() for name in record])
+    """All numbers but the counter, which averaging alone makes a fraction of."""
+    values = [record[name].numpy() for name in record if name != "steps"]
+    return np.concatenate([v.astype(np.float64).ravel() for v in values])
 
 
 def test_a_client_holds_what_the_server_published_bit_for_bit():
@@ -66,7 +68,7 @@ def test_the_result_is_near_the_uncompressed_and_nothing_is_rounded_that_must_no
     coded = strategy.start(Nodes(5, app(CompressionMod())), arrays(), num_rounds=3).arrays
     moved = np.linalg.norm(total_of(plain) - total_of(arrays()))
     assert np.linalg.norm(total_of(coded) - total_of(plain)) < 0.35 * moved
-    assert coded["steps"].numpy() == plain["steps"].numpy() == 5 + 3 * 3
+    assert coded["steps"].numpy() == 5 + 3 * 3
     assert (coded["norm.running_var"].numpy() > 0).all()
     assert {n: a.dtype for n, a in coded.items()} == {n: a.dtype for n, a in arrays().items()}
 

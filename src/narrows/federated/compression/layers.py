@@ -69,7 +69,7 @@ class Layout(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         """Raises CorruptPayload: no layout, or one beyond the limits."""
         try:
             layout = msgspec.msgpack.decode(data, type=cls)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CorruptPayload(f"a model's layout cannot be read: {error}: resend") from None
         if fault := layout.fault():
             raise CorruptPayload(f"a model's layout: {fault}: resend")
