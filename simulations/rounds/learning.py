@@ -124,5 +124,5 @@ def _fit(
             )
             found.backward()
             optimiser.step()
-            loss += float(found) * len(rows) / len(part)
+            loss += float(found.detach()) * len(rows) / len(part)
     return loss

@@ -52,7 +52,7 @@ class Coded:
     integers: tuple[Integers, ...]
 
     def head(self) -> bytes:
-        """Rank and scales, as `read_kinds` reads them."""
+        """Rank and scales, as `read_kind` reads them."""
         return _KIND.pack(self.rank) + b"".join(_SCALE.pack(scale) for scale in self.scales)
 
 
@@ -90,22 +90,6 @@ def choices(
     return found
 
 
-def grid_choices(change: Reals, labels: NDArray[np.uint8]) -> list[Choice]:
-    """Levels whose steps are powers of two, on a change in units of a grid; nothing first."""
-    energy = float(np.square(change, dtype=np.float64).sum())
-    silent = Coded(0, (1.0,), (np.zeros(change.size, np.int32),))
-    found = [Choice(silent, energy, 8.0)]
-    coarsest = int(np.abs(change).max(initial=0)).bit_length()
-    finest = max(0, int(_length(change)).bit_length() - 2)
-    for shift in range(finest, coarsest + 1):
-        symbols = levels(change, float(1 << shift)).integers[0]
-        steps = np.clip(symbols, -FARTHEST_STEP >> shift, FARTHEST_STEP >> shift) << shift
-        error = float(np.square(change - steps, dtype=np.float64).sum())
-        bits = 40.0 + _entropy(symbols, labels)
-        found.append(Choice(Coded(0, (1.0,), (steps.astype(np.int32),)), error, bits))
-    return found
-
-
 def approximation(coded: Coded, tensor: Tensor) -> Reals:
     """What the integers stand for, flat float32; low ranks differ in rounding between machines."""
     parts = [
@@ -119,6 +103,26 @@ def approximation(coded: Coded, tensor: Tensor) -> Reals:
     return (left @ right).ravel()
 
 
+def grid_steps(coded: Coded, tensor: Tensor, exponent: int) -> Integers:
+    """What the integers stand for in steps of 2**exponent: int32 (n,), the same on every machine.
+
+    Sums of products of integers are exact in float64 below 2**53, one rounding follows them.
+
+    Raises:
+        CorruptPayload: integers too large for that, as no encoder writes.
+    """
+    scale = np.ldexp(float(np.prod(np.asarray(coded.scales, np.float64))), -exponent)
+    whole = coded.integers[0].astype(np.float64)
+    if coded.rank:
+        rows, columns = tensor.matrix
+        largest = [int(np.abs(part.astype(np.int64)).max(initial=0)) for part in coded.integers]
+        if largest[0] * largest[1] * coded.rank >= 1 << 53:
+            raise CorruptPayload(f"factors to {largest} in {tensor.name}: resend")
+        right = coded.integers[1].astype(np.float64).reshape(coded.rank, columns)
+        whole = (whole.reshape(rows, coded.rank) @ right).ravel()
+    return np.clip(np.rint(whole * scale), -FARTHEST_STEP, FARTHEST_STEP).astype(np.int32)
+
+
 def parts_of(coded: Coded, labels: NDArray[np.uint8]) -> list[tuple[Integers, NDArray[np.uint8]]]:
     """The integers and the group of each, for the coder."""
     if not coded.rank:
@@ -126,7 +130,7 @@ def parts_of(coded: Coded, labels: NDArray[np.uint8]) -> list[tuple[Integers, ND
     return [(integers, np.zeros(integers.size, np.uint8)) for integers in coded.integers]
 
 
-def read_kinds(reader: Reader, tensor: Tensor) -> Kind:
+def read_kind(reader: Reader, tensor: Tensor) -> Kind:
     """Rank and scales. Raises CorruptPayload: none that an encoder writes; or TruncatedPacket."""
     (rank,) = _KIND.unpack(reader.take(_KIND.size))
     if rank > min(MOST_RANK, *tensor.matrix) or (rank and tensor.size < FEWEST_LOW_RANK):

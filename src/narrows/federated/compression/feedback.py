@@ -18,10 +18,10 @@ from narrows.federated.compression.compressors import (
     Settings,
     approximation,
     choices,
-    grid_choices,
+    grid_steps,
 )
 from narrows.federated.compression.contexts import Integers
-from narrows.federated.compression.layers import Tensor
+from narrows.federated.compression.layers import Layout, Tensor
 from narrows.federated.compression.model import Model
 from narrows.federated.compression.plan import cheapest
 
@@ -86,22 +86,22 @@ def compress(
     return coded, rests
 
 
-class Stepper(Protocol):
-    """What the server moves its published model with."""
+def steps_towards(
+    values: Sequence[Reals], model: Model, error: float, compressor: Compressor
+) -> tuple[list[Coded], list[Integers]]:
+    """What brings a model nearer to flat values -> as it is sent, and as steps on its grid.
 
-    def __call__(self, values: Sequence[Reals], model: Model, error: float) -> list[Integers]:
-        """Flat values to come near -> int32 steps on the model's grid."""
-        ...
-
-
-def planned_steps(values: Sequence[Reals], model: Model, error: float) -> list[Integers]:
-    """For each tensor the steps that L-GreCo's programme chooses; a `Stepper`.
-
-    What they leave is part of the next difference, so the server keeps nothing besides the model.
+    What they leave is part of the next difference, so nothing is kept besides the model.
     """
-    tried = []
-    here = zip(values, model.values(), strict=True)
-    layout, labels = model.layout, model.labels()
-    for (wanted, held), exponent, own in zip(here, layout.exponents, labels, strict=True):
-        tried.append(grid_choices(np.ldexp(wanted - held, -exponent), own))
-    return [choice.coded.integers[0] for choice in planned(tried, error)]
+    layout = model.layout
+    lacking = [wanted - held for wanted, held in zip(values, model.values(), strict=True)]
+    coded = compressor(lacking, layout.coded, model.labels(), error)
+    return coded, on_grid(coded, layout)
+
+
+def on_grid(coded: Sequence[Coded], layout: Layout) -> list[Integers]:
+    """Every coded tensor's change as steps on its grid. Raises CorruptPayload."""
+    return [
+        grid_steps(sent, tensor, exponent)
+        for sent, tensor, exponent in zip(coded, layout.coded, layout.exponents, strict=True)
+    ]

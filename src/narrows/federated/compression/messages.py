@@ -20,8 +20,15 @@ from narrows.errors import (
     UnsupportedVersion,
 )
 from narrows.federated.compression.coding import Reader, decode_parts, encode_parts
-from narrows.federated.compression.compressors import Coded, approximation, parts_of, read_kinds
+from narrows.federated.compression.compressors import (
+    Coded,
+    Reals,
+    approximation,
+    parts_of,
+    read_kind,
+)
 from narrows.federated.compression.contexts import Integers
+from narrows.federated.compression.feedback import on_grid
 from narrows.federated.compression.layers import Layout, exact_bytes
 from narrows.federated.compression.model import Model
 from narrows.kernels.coder import crc32c
@@ -93,11 +100,10 @@ def decode_whole(data: bytes) -> Model:
     return Model(layout, 0, tuple(base), moved, exact)
 
 
-def encode_difference(before: Model, after: Model, run: int) -> bytes:
-    """What leads from one version to another."""
-    steps = after.steps_from(before)
-    parts = encode_parts(list(zip(steps, before.labels(), strict=True)))
-    return _sealed(Header(DIFFERENCE, run, before.version, after.version), parts + after.exact)
+def encode_difference(coded: list[Coded], before: Model, after: Model, run: int) -> bytes:
+    """What leads from one model to another, as `feedback.steps_towards` found it."""
+    header = Header(DIFFERENCE, run, before.version, after.version)
+    return _sealed(header, _changes(coded, before) + after.exact)
 
 
 def decode_difference(data: bytes, before: Model) -> Model:
@@ -105,20 +111,17 @@ def decode_difference(data: bytes, before: Model) -> Model:
     header = header_of(data)
     _expect(header, DIFFERENCE, "a difference")
     _expect_version(header, before.version)
-    steps, exact = decode_body(Reader(data[HEADER_BYTES:]), before.labels(), before.layout)
-    return before.stepped(header.after, steps, exact)
+    coded, exact = _read_changes(data, before)
+    return before.stepped(header.after, on_grid(coded, before.layout), exact)
 
 
-def encode_update(chosen: list[Coded], exact: bytes, model: Model, run: int) -> bytes:
-    """What training made of a model, as the compressors left it."""
-    parts = [part for coded, labels in zip(chosen, model.labels(), strict=True)
-             for part in parts_of(coded, labels)]  # fmt: skip
-    kinds = b"".join(coded.head() for coded in chosen)
+def encode_update(coded: list[Coded], exact: bytes, model: Model, run: int) -> bytes:
+    """What training made of a model, as the compressor left it."""
     header = Header(UPDATE, run, model.version, model.version)
-    return _sealed(header, kinds + encode_parts(parts) + exact)
+    return _sealed(header, _changes(coded, model) + exact)
 
 
-def decode_update(data: bytes, model: Model) -> tuple[list[NDArray[np.float32]], bytes]:
+def decode_update(data: bytes, model: Model) -> tuple[list[Reals], bytes]:
     """Flat changes of the coded tensors, and the exact tensors' bytes.
 
     Raises:
@@ -128,16 +131,33 @@ def decode_update(data: bytes, model: Model) -> tuple[list[NDArray[np.float32]],
     header = header_of(data)
     _expect(header, UPDATE, "an update")
     _expect_version(header, model.version)
+    coded, exact = _read_changes(data, model)
+    tensors = model.layout.coded
+    return [approximation(c, tensor) for c, tensor in zip(coded, tensors, strict=True)], exact
+
+
+def _changes(coded: list[Coded], model: Model) -> bytes:
+    kinds = b"".join(one.head() for one in coded)
+    parts = [
+        part
+        for one, labels in zip(coded, model.labels(), strict=True)
+        for part in parts_of(one, labels)
+    ]
+    return kinds + encode_parts(parts)
+
+
+def _read_changes(data: bytes, model: Model) -> tuple[list[Coded], bytes]:
     reader, layout = Reader(data[HEADER_BYTES:]), model.layout
-    kinds = [read_kinds(reader, tensor) for tensor in layout.coded]
-    labels = [part for kind, tensor, own in zip(kinds, layout.coded, model.labels(), strict=True)
-              for part in kind.labels(tensor, own)]  # fmt: skip
+    kinds = [read_kind(reader, tensor) for tensor in layout.coded]
+    labels = [
+        part
+        for kind, tensor, own in zip(kinds, layout.coded, model.labels(), strict=True)
+        for part in kind.labels(tensor, own)
+    ]
     parts, exact = decode_body(reader, labels, layout)
-    changes, taken = [], iter(parts)
-    for kind, tensor in zip(kinds, layout.coded, strict=True):
-        integers = tuple(next(taken) for _ in kind.scales)
-        changes.append(approximation(Coded(kind.rank, kind.scales, integers), tensor))
-    return changes, exact
+    taken = iter(parts)
+    coded = [Coded(k.rank, k.scales, tuple(next(taken) for _ in k.scales)) for k in kinds]
+    return coded, exact
 
 
 def decode_body(

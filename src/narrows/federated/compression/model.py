@@ -22,7 +22,7 @@ from narrows.federated.compression.layers import (
     tensors_of,
 )
 
-FINEST = 12  # a grid's step is about 2**-12 of its tensor's root mean square
+FINEST = 16  # a grid's step is about 2**-16 of its tensor's root mean square
 FARTHEST = 1 << 23  # a number of the grid
 
 
@@ -86,10 +86,6 @@ class Model:
             )
         moved = tuple(m + step for m, step in zip(self.moved, steps, strict=True))
         return replace(self, version=version, moved=moved, exact=exact)
-
-    def steps_from(self, other: "Model") -> list[Integers]:
-        """What leads from another version of the same run to this one."""
-        return [m - o for m, o in zip(self.moved, other.moved, strict=True)]
 
 
 def _exponents(lengths: Sequence[float]) -> tuple[int, ...]:

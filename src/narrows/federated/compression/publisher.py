@@ -1,15 +1,16 @@
-"""The server's model as clients hold it: versions, who has which, and what to send to whom.
+"""The server's side of every client's model: which one it holds, and what to send it next.
 
-The published model follows the strategy's by differences that are coded with loss; the server adds
-to its own exactly what it sends, so a client's model is one of these versions, bit for bit. What a
-difference leaves out is in the next one.
+A client is sent what its model lacks of the strategy's, coded with loss, and the server keeps the
+model that this leads to, integer for integer. So what a difference leaves out is in the client's
+next one, whenever that comes. Clients that hold the same model are sent the same bytes.
 """
 
 from dataclasses import dataclass, field
 
 from flwr.app import ArrayRecord
 
-from narrows.federated.compression.feedback import Stepper
+from narrows.federated.compression.compressors import Reals
+from narrows.federated.compression.feedback import Compressor, steps_towards
 from narrows.federated.compression.layers import coded_of, exact_of
 from narrows.federated.compression.messages import encode_difference, encode_whole
 from narrows.federated.compression.model import Model
@@ -17,68 +18,62 @@ from narrows.federated.compression.model import Model
 
 @dataclass
 class Publisher:
-    """Versions of one run's model. Keeps those that clients hold, `most` at the most."""
+    """Models of one run that clients hold, `most` at the most."""
 
     run: int
+    first: Model
+    compressor: Compressor
     error: float  # share of a difference's squared length that may wait for the next one
     most: int
-    model: Model
-    stepper: Stepper
     _whole: bytes = b""
-    _steps: dict[int, bytes] = field(default_factory=dict)  # to each version from the one before
-    _versions: dict[int, Model] = field(default_factory=dict)
-    _holders: dict[int, int] = field(default_factory=dict)  # node -> version it has acknowledged
-    _coded: dict[int, list[bytes]] = field(default_factory=dict)  # to the newest from each version
+    _values: list[Reals] = field(default_factory=list)  # what clients are led to
+    _exact: bytes = b""
+    _newest: int = 0
+    _held: dict[int, Model] = field(default_factory=dict)  # node -> what it has acknowledged
+    _offered: dict[int, Model] = field(default_factory=dict)  # node -> what it was sent last
+    _led: dict[int, tuple[bytes, Model]] = field(default_factory=dict)  # from each version
 
     def __post_init__(self) -> None:
-        self._whole = encode_whole(self.model, self.run)
-        self._versions[self.model.version] = self.model
+        self._whole = encode_whole(self.first, self.run)
+        self.follow(self.first.arrays())
 
-    def publish(self, arrays: ArrayRecord) -> None:
-        """A new version, nearer to these arrays. Raises ConfigError: arrays of another model."""
-        layout, before = self.model.layout, self.model
-        steps = self.stepper(coded_of(arrays, layout), before, self.error)
-        self.model = before.stepped(before.version + 1, steps, exact_of(arrays, layout))
-        self._versions[self.model.version] = self.model
-        self._steps[self.model.version] = encode_difference(before, self.model, self.run)
-        self._coded = {}
-        self._tidy()
+    def follow(self, arrays: ArrayRecord) -> None:
+        """Lead clients to these from now on. Raises ConfigError: arrays of another model."""
+        self._values = coded_of(arrays, self.first.layout)
+        self._exact = exact_of(arrays, self.first.layout)
+        self._led = {}
 
     def strings_for(self, node: int) -> list[bytes]:
-        """What brings a node to the newest version, from what it is known to hold."""
-        version = self._holders.get(node, -1)
-        if version not in self._coded:
-            self._coded[version] = self._from(version)
-        return self._coded[version]
+        """What brings a node near to the arrays: a difference, after the first model if need be."""
+        before = self._held.get(node)
+        strings = [] if before is not None else [self._whole]
+        before = before or self.first
+        if before.version not in self._led:
+            self._led[before.version] = self._lead(before)
+        difference, after = self._led[before.version]
+        self._offered[node] = after
+        return [*strings, difference]
 
-    def acknowledged(self, node: int, version: int) -> None:
-        """A node has answered to a message that led it to this version."""
-        if version in self._versions:
-            self._holders[node] = version
+    def offered(self, node: int) -> Model | None:
+        """The model that a node was last sent, and trains."""
+        return self._offered.get(node)
+
+    def acknowledged(self, node: int) -> None:
+        """A node has answered: it holds what it was offered."""
+        if node in self._offered:
+            self._held.pop(node, None)
+            self._held[node] = self._offered[node]
+        if len(self._held) > self.most:
+            del self._held[next(iter(self._held))]
 
     def forget(self, node: int) -> None:
-        """A node failed: it may have restarted, and is sent the whole model next time."""
-        self._holders.pop(node, None)
+        """A node failed: it may have restarted, and is sent the first model too next time."""
+        self._held.pop(node, None)
 
-    def _from(self, version: int) -> list[bytes]:
-        """Every difference since, or all in one, whichever is smaller."""
-        first = [] if version >= 0 else [self._whole]
-        before = self._versions.get(max(version, 0))
-        if before is None or (version < 0 and self.model.version == 0):
-            return first
-        at_once = encode_difference(before, self.model, self.run)
-        chain = [self._steps.get(v, b"") for v in range(before.version + 1, self.model.version + 1)]
-        if chain and all(chain) and sum(map(len, chain)) < len(at_once):
-            return [*first, *chain]
-        return [*first, at_once]
-
-    def _tidy(self) -> None:
-        """Forget versions that nobody holds; nodes with too old ones begin anew."""
-        held = {0, self.model.version, *self._holders.values()}
-        newest = sorted(held - {0})[-self.most :]
-        for version in [v for v in self._versions if v not in {0, *newest}]:
-            del self._versions[version]
-        for node in [n for n, v in self._holders.items() if v not in self._versions]:
-            del self._holders[node]
-        oldest = min(newest, default=0)
-        self._steps = {v: step for v, step in self._steps.items() if v > oldest}
+    def _lead(self, before: Model) -> tuple[bytes, Model]:
+        coded, steps = steps_towards(self._values, before, self.error, self.compressor)
+        if not any(step.any() for step in steps) and before.exact == self._exact:
+            return encode_difference(coded, before, before, self.run), before
+        self._newest += 1
+        after = before.stepped(self._newest, steps, self._exact)
+        return encode_difference(coded, before, after, self.run), after

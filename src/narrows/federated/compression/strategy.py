@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from narrows.errors import ConfigError, NarrowsError, SessionError
-from narrows.federated.compression.feedback import Stepper, planned_steps
+from narrows.federated.compression.feedback import Compressor, Planned
 from narrows.federated.compression.layers import record, typed
 from narrows.federated.compression.messages import decode_update, header_of
 from narrows.federated.compression.mod import RECORD
@@ -55,8 +55,8 @@ class CompressedUpdates(Strategy):
         error_up: float = 0.75,
         error_down: float = 0.6,
         start_error: float = 0.03,
-        most_versions: int = 64,
-        stepper: Stepper = planned_steps,
+        most_clients: int = 1024,
+        compressor: Compressor | None = None,
     ) -> None:
         """
         Parameters
@@ -69,11 +69,10 @@ class CompressedUpdates(Strategy):
         start_error : float
             How far the first model may be from the initial arrays, relative to each tensor's
             length. A model that begins at random needs no precision: 0.3.
-        most_versions : int
-            Of the model, that are kept for clients that come seldom; who has an older one is sent
-            the whole.
-        stepper : Stepper
-            What moves the published model; by default each layer's setting is planned.
+        most_clients : int
+            Clients whose models are kept here; who came longest ago is sent all of it again.
+        compressor : Compressor or None
+            Of what goes down; by default each layer's setting is planned.
 
         Raises:
             ConfigError: settings beyond those, or secure aggregation inside.
@@ -83,8 +82,8 @@ class CompressedUpdates(Strategy):
                 "error_up and error_down must be from 0 to below 1 and start_error between, not "
                 f"{error_up}, {error_down} and {start_error}"
             )
-        if most_versions < 1:
-            raise ConfigError(f"most_versions must be at least 1, not {most_versions}")
+        if most_clients < 1:
+            raise ConfigError(f"most_clients must be at least 1, not {most_clients}")
         inner: Strategy | None = strategy
         while inner is not None:
             if isinstance(inner, SecureAggregation):
@@ -96,17 +95,17 @@ class CompressedUpdates(Strategy):
         self.strategy = strategy
         self.reports: list[RoundReport] = []
         self._error_up, self._error_down = error_up, error_down
-        self._start_error, self._most, self._stepper = start_error, most_versions, stepper
+        self._start_error, self._most = start_error, most_clients
+        self._compressor = compressor or Planned()
         self._publisher: Publisher | None = None
-        self._newest: ArrayRecord | None = None  # what the publisher has been told to follow
-        self._trained: Model | None = None
+        self._followed: ArrayRecord | None = None  # what clients are being led to
 
-    @property
-    def published(self) -> ArrayRecord:
-        """The model as clients hold its newest version. Raises SessionError before the first."""
-        if self._publisher is None:
-            raise SessionError("nothing has been published yet: start the strategy first")
-        return self._publisher.model.arrays()
+    def held_by(self, node: int) -> ArrayRecord:
+        """The model that a node was last sent. Raises SessionError: it was sent none."""
+        model = None if self._publisher is None else self._publisher.offered(node)
+        if model is None:
+            raise SessionError(f"node {node} has been sent no model yet")
+        return model.arrays()
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -130,7 +129,7 @@ class CompressedUpdates(Strategy):
         self.reports.append(self._report)
         if arrays is None or self._publisher is None:
             return None, metrics
-        return typed(arrays, self._publisher.model.layout), metrics
+        return typed(arrays, self._publisher.first.layout), metrics
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -157,24 +156,23 @@ class CompressedUpdates(Strategy):
         self.strategy.summary()
 
     def _started(self, arrays: ArrayRecord) -> ArrayRecord:
-        """The arrays; at first those that the published model begins with."""
+        """The arrays; at first those that clients begin with."""
         if self._publisher is not None:
             return arrays
         first = Model.first(arrays, self._start_error)
         run = int.from_bytes(os.urandom(4), "little")
-        self._publisher = Publisher(run, self._error_down, self._most, first, self._stepper)
-        self._newest = first.arrays()
-        return self._newest
+        self._publisher = Publisher(run, first, self._compressor, self._error_down, self._most)
+        self._followed = first.arrays()
+        return self._followed
 
     def _compress(self, messages: list[Message], arrays: ArrayRecord) -> None:
-        """Put strings in the place of the arrays, after publishing these."""
+        """Put strings in the place of the arrays: what leads each client to them."""
         publisher = self._publisher
         if not messages or publisher is None:
             return
-        if arrays is not self._newest:
-            publisher.publish(arrays)
-            self._newest = arrays
-        self._trained = publisher.model
+        if arrays is not self._followed:
+            publisher.follow(arrays)
+            self._followed = arrays
         for message in messages:
             content = dict(message.content)
             keys = list(message.content.array_records)
@@ -192,7 +190,7 @@ class CompressedUpdates(Strategy):
             return True  # the other strategy logs errors
         node = reply.metadata.src_node_id
         try:
-            reply.content = self._decoded(reply.content)
+            reply.content = self._decoded(reply.content, node)
         except NarrowsError as error:
             log.warning("node %s: %s: %s", node, type(error).__name__, error)
             dropped = f"{node}: {type(error).__name__}: {error}"
@@ -208,20 +206,22 @@ class CompressedUpdates(Strategy):
         if reply.has_error():
             publisher.forget(node)
             return False
-        publisher.acknowledged(node, publisher.model.version)
+        publisher.acknowledged(node)
         self._count(up=wire_bytes(reply.content))
         return True
 
-    def _decoded(self, content: RecordDict) -> RecordDict:
-        """The update's arrays: the strategy's own model, changed as the published one was."""
+    def _decoded(self, content: RecordDict, node: int) -> RecordDict:
+        """The update's arrays: the strategy's own model, changed as the client changed its."""
         told = content.config_records.get(RECORD)
         update = None if told is None else told.get("update")
-        if not isinstance(update, bytes) or self._trained is None or self._publisher is None:
+        publisher = self._publisher
+        trained = None if publisher is None else publisher.offered(node)
+        if not isinstance(update, bytes) or publisher is None or trained is None:
             raise SessionError(f"a reply without {RECORD}: the client lacks CompressionMod")
-        if header_of(update).run != self._publisher.run:
+        if header_of(update).run != publisher.run:
             raise SessionError("an update of another run")
-        changes, exact = decode_update(update, self._trained)
-        layout = self._trained.layout
+        changes, exact = decode_update(update, trained)
+        layout = trained.layout
         values = [
             self._before[tensor.name].numpy().astype(np.float32).ravel() + change
             for tensor, change in zip(layout.coded, changes, strict=True)

@@ -1,0 +1,137 @@
+"""`narrows bench rounds`: what learning together costs in bytes, by several ways to send updates.
+
+Every method sees the same clients, draws the same of them in every round, begins with the same
+weights and takes the same batches. Bytes are those of whole records as Flower serialises them.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import ArrayRecord, Message
+from flwr.serverapp.strategy import FedAvg, Strategy
+from rich.console import Console
+from rich.progress import Progress
+
+from narrows.errors import ConfigError
+from narrows.federated.compression.mod import CompressionMod
+from narrows.federated.compression.sizes import wire_bytes
+from narrows.federated.compression.strategy import CompressedUpdates
+from narrows.federated.partition import dirichlet
+from narrows.simulations.rounds.learning import (
+    Pictures,
+    Training,
+    accuracy,
+    arrays_of,
+    client_app,
+    load,
+    network,
+)
+from narrows.simulations.rounds.methods import Method, methods, written_bytes
+from narrows.simulations.rounds.nodes import Nodes
+from narrows.simulations.rounds.report import figures, print_figures
+
+START_ERROR = 0.3  # the first weights are random: what they are exactly does not matter
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for."""
+
+    data: Path
+    rounds: int
+    clients: int
+    share: float  # of the clients, in every round
+    alpha: float
+    methods: str
+    seeds: int
+    last: int  # rounds whose accuracies are averaged
+
+
+@dataclass
+class Run:
+    """One method with one seed."""
+
+    method: str
+    seed: int
+    accuracies: list[float] = field(default_factory=list)  # of the server's model, after each round
+    bytes_up: int = 0
+    bytes_down: int = 0
+    sent: list[int] = field(default_factory=list)  # both ways, until the end of each round
+
+
+def run_rounds_bench(asked: Asked, as_json: bool, plot: Path | None) -> None:
+    """Run every method with every seed, and print what they took and reached."""
+    chosen = methods(asked.methods)
+    if chosen[0].name != "fedavg":
+        raise ConfigError("--methods must begin with fedavg, which the others are compared with")
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    pictures = load(asked.data)
+    runs = []
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("rounds", total=len(chosen) * asked.seeds * asked.rounds)
+        for seed in range(asked.seeds):
+            for method in chosen:
+                progress.update(task, description=f"{method.name}, seed {seed}")
+                runs.append(run(method, seed, asked, pictures, lambda: progress.advance(task)))
+    found = figures(runs, asked)
+    if plot is not None:
+        from narrows.simulations.rounds.plots import draw
+
+        draw(found, plot)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_figures(found)
+
+
+def run(
+    method: Method, seed: int, asked: Asked, pictures: Pictures, advance: Callable[[], None]
+) -> Run:
+    """All rounds of one method."""
+    parts = dirichlet(pictures.train_labels.numpy(), asked.clients, asked.alpha, seed, least=20)
+    strategy: Strategy = FedAvg(
+        fraction_train=asked.share, fraction_evaluate=0.0, min_train_nodes=2, min_available_nodes=2
+    )
+    compressor = method.up() if method.up else None
+    mods: list[Any] = []
+    if compressor is not None:
+        mods = [CompressionMod(compressor)]
+        strategy = CompressedUpdates(
+            strategy,
+            error_up=method.error_up,
+            error_down=method.error_down,
+            start_error=START_ERROR,
+            compressor=method.down(),
+        )
+    nodes = Nodes(asked.clients, client_app(pictures, parts, Training(), seed, mods))
+    found, plain = Run(method.name, seed), [0, 0]
+
+    def heard(message: Message) -> None:
+        if message.has_content():
+            plain[bool(message.metadata.reply_to_message_id)] += wire_bytes(message.content)
+
+    def measured(number: int, arrays: ArrayRecord) -> None:
+        if number:
+            found.accuracies.append(accuracy(arrays, pictures))
+            found.sent.append(sum(plain))
+            advance()
+
+    nodes.heard = heard
+    random.seed(seed)  # Flower draws clients with it
+    first = arrays_of(network(seed))
+    strategy.start(nodes, first, num_rounds=asked.rounds, evaluate_fn=measured)
+    found.bytes_down, found.bytes_up = plain
+    if method.own_sizes:
+        trained = asked.rounds * max(2, int(asked.clients * asked.share))
+        found.bytes_up = written_bytes(compressor)
+        found.bytes_down = trained * sum(array.numpy().nbytes for array in first.values())
+        found.sent = [(n + 1) * (found.bytes_up + found.bytes_down) // asked.rounds
+                      for n in range(asked.rounds)]  # fmt: skip
+    return found
