@@ -1,8 +1,8 @@
 """The ways to send updates that are compared: ours, published ones by their own rules, fixed ones.
 
-L-GreCo's and ComPEFT's bytes are counted as their papers do, without an entropy coder of ours, and
-go up alone: what comes down is the float32 model. Fixed settings are the same for every layer, both
-ways, and do go through our coder.
+L-GreCo's and ComPEFT's bytes are counted as their papers do, without our entropy coder, and go up
+alone: what comes down is the float32 model. Fixed settings are the same for every layer, both ways,
+and do go through our coder.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 
 from narrows.errors import ConfigError
-from narrows.federated.compression.compressors import Choice, Coded, Reals, ternary
-from narrows.federated.compression.feedback import (
-    Compressor,
-    Labels,
-    Planned,
-    planned,
+from narrows.federated.compression.compressors import (
+    FEWEST_LOW_RANK,
+    Choice,
+    Coded,
+    Reals,
+    approximation,
+    levels,
+    low_rank,
+    ternary,
 )
+from narrows.federated.compression.feedback import Compressor, Labels, Planned
 from narrows.federated.compression.layers import Tensor
+from narrows.federated.compression.plan import cheapest
 
-SCALE_BITS = 32  # of a tensor's one float32
+FLOAT_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,13 @@ class Method:
 
 
 class LGreco:
-    """Uniform levels, as many bits a layer as its programme gives, no entropy coder.
+    """PowerSGD, with the rank of each layer that its programme gives; float32 factors.
 
-    The budget is the error of DEFAULT bits in every layer (alpha = 1).
+    The budget is the error of rank DEFAULT in every layer (alpha = 1), ranks from half of it to
+    twice (gamma = 0.5, beta = 2); what is no matrix goes as float32, as in PowerSGD.
     """
 
-    DEFAULT, LEAST, MOST = 4, 2, 8
+    DEFAULT, RANKS = 4, (2, 3, 4, 5, 6, 7, 8)
 
     def __init__(self) -> None:
         self.written_bits = 0.0
@@ -53,23 +59,25 @@ class LGreco:
         error: float,
     ) -> list[Coded]:  # fmt: skip
         """As `Compressor`; the budget is its own."""
-        tried = [[self._quantised(c, bits) for bits in range(self.LEAST, self.MOST + 1)]
-                 for c in changes]  # fmt: skip
-        budget = sum(options[self.DEFAULT - self.LEAST].error for options in tried)
-        # `planned` takes its share of the first option's errors, the coarsest here.
-        whole = sum(options[0].error for options in tried)
-        chosen = planned(tried, budget / whole if whole else 0.0)
-        self.written_bits += sum(choice.bits for choice in chosen)
-        return [choice.coded for choice in chosen]
+        tried = [self._tried(c, tensor) for c, tensor in zip(changes, tensors, strict=True)]
+        defaults = [next((o for o in options if o.coded.rank == self.DEFAULT), options[0])
+                    for options in tried]  # fmt: skip
+        budget = sum(choice.error for choice in defaults)
+        chosen = cheapest([[o.error for o in options] for options in tried],
+                          [[o.bits for o in options] for options in tried],
+                          budget * (1 + 1e-3))  # fmt: skip
+        found = [options[index] for options, index in zip(tried, chosen, strict=True)]
+        self.written_bits += sum(choice.bits for choice in found)
+        return [choice.coded for choice in found]
 
-    def _quantised(self, change: Reals, bits: int) -> Choice:
-        """Between minus and plus the largest magnitude, 2**bits - 1 levels; QSGD without chance."""
-        most = (1 << (bits - 1)) - 1
-        scale = np.float32(max(float(np.abs(change).max(initial=0)) / most, 1e-30))
-        integers = np.rint(change / scale).astype(np.int32)
-        error = float(np.square(change - integers * scale, dtype=np.float64).sum())
-        coded = Coded(0, (float(scale),), (integers,))
-        return Choice(coded, error, bits * change.size + SCALE_BITS)
+    def _tried(self, change: Reals, tensor: Tensor) -> list[Choice]:
+        rows, columns = tensor.matrix
+        ranks = [rank for rank in self.RANKS if rank * (rows + columns) < tensor.size]
+        coded = [low_rank(change, tensor, rank) for rank in ranks] if rows > 1 else []
+        coded = coded or [levels(change, max(float(np.abs(change).max(initial=0)) * 2**-15, 1e-30))]
+        return [Choice(one, float(np.square(change - approximation(one, tensor)).sum()),
+                       FLOAT_BITS * (one.rank * (rows + columns) or tensor.size))
+                for one in coded]  # fmt: skip
 
 
 class Compeft:
@@ -94,14 +102,14 @@ class Compeft:
         if 0 < k < 1:
             entropy = -k * np.log2(k) - (1 - k) * np.log2(1 - k)
             self.written_bits += signs.size * (entropy + k)
-        self.written_bits += SCALE_BITS
+        self.written_bits += FLOAT_BITS
         scale = (float(np.float32(self.ALPHA * together.std())),)
         parts = np.split(signs, np.cumsum([change.size for change in changes])[:-1])
         return [Coded(0, scale, (part,)) for part in parts]
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FixedDensity:
     """The same share of every layer's numbers, as signs and a magnitude."""
 
     density: float
@@ -114,12 +122,28 @@ class Fixed:
         return [ternary(change, self.density) for change in changes]
 
 
-def fixed(density: float) -> Method:
-    """A fixed setting by its density."""
-    return Method(
-        f"fixed_{density:g}", f"{density:.1%} of every layer, both ways",
-        lambda: Fixed(density), lambda: Fixed(density),
-    )  # fmt: skip
+@dataclass(frozen=True)
+class FixedRank:
+    """The same rank in every layer, levels of half a root mean square where there is no matrix."""
+
+    rank: int
+
+    def __call__(
+        self, changes: Sequence[Reals], tensors: Sequence[Tensor], labels: Sequence[Labels],
+        error: float,
+    ) -> list[Coded]:  # fmt: skip
+        """As `Compressor`; no budget."""
+        return [self._coded(change, t) for change, t in zip(changes, tensors, strict=True)]
+
+    def _coded(self, change: Reals, tensor: Tensor) -> Coded:
+        if tensor.size >= FEWEST_LOW_RANK and change.any():
+            return low_rank(change, tensor, min(self.rank, *tensor.matrix))
+        length = float(np.sqrt(np.square(change, dtype=np.float64).mean()))
+        return levels(change, max(0.5 * length, 1e-30))
+
+
+def _fixed(name: str, says: str, compressor: Compressor) -> Method:
+    return Method(f"fixed_{name}", says, lambda: compressor, lambda: compressor)
 
 
 METHODS = {
@@ -129,11 +153,12 @@ METHODS = {
         Method(
             "ours", "planned layers, our coder, both ways", Planned, error_up=0.3, error_down=0.3
         ),
-        Method("lgreco", "2 to 8 bits a number by its programme, up", LGreco, own_sizes=True),
+        Method("lgreco", "ranks 2 to 8 by its programme, up", LGreco, own_sizes=True),
         Method("compeft", "5 % signs, one magnitude, up", Compeft, own_sizes=True),
-        fixed(0.01),
-        fixed(0.03),
-        fixed(0.1),
+        _fixed("rank4", "rank 4 in every layer, both ways", FixedRank(4)),
+        _fixed("rank8", "rank 8 in every layer, both ways", FixedRank(8)),
+        _fixed("rank16", "rank 16 in every layer, both ways", FixedRank(16)),
+        _fixed("5%", "signs of 5 % of every layer, both ways", FixedDensity(0.05)),
     )
 }
 

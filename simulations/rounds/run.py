@@ -36,7 +36,7 @@ from narrows.simulations.rounds.methods import Method, methods, written_bytes
 from narrows.simulations.rounds.nodes import Nodes
 from narrows.simulations.rounds.report import figures, print_figures
 
-START_ERROR = 0.3  # the first weights are random: what they are exactly does not matter
+START_ERROR = 0.6  # the first weights are random: what they are exactly does not matter
 
 
 @dataclass(frozen=True)

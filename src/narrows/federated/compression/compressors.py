@@ -20,11 +20,12 @@ from narrows.federated.compression.coding import Reader
 from narrows.federated.compression.contexts import Integers
 from narrows.federated.compression.layers import Tensor
 
-MOST_RANK = 16
+MOST_RANK = 32
 FEWEST_LOW_RANK = 1024  # numbers; below, factors are hardly smaller than the tensor
 DEAD_ZONE = 0.65  # of a step: what is below becomes 0, which is what most bits are saved by
 FARTHEST_STEP = 1 << 22  # on a grid, in one difference
-FACTOR_STEP = 0.35  # of a factor's root mean square
+ROUNDING = 0.2  # of what a rank leaves out: what rounding each factor may cost besides
+LEAST_LEFT_OUT = 1e-3  # of a tensor's squared length, when its rank leaves out less
 _KIND, _SCALE = struct.Struct("<B"), struct.Struct("<f")
 
 Reals = NDArray[np.float32]
@@ -37,10 +38,12 @@ class Kind(NamedTuple):
     scales: tuple[float, ...]
 
     def labels(self, tensor: Tensor, own: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        """The group of every integer of every part; factors are one group each."""
+        """The group of every integer of every part; a factor's by how early its column comes."""
         if not self.rank:
             return [own]
-        return [np.zeros(self.rank * side, np.uint8) for side in tensor.matrix]
+        rows, columns = tensor.matrix
+        octave = np.array([n.bit_length() - 1 for n in range(1, self.rank + 1)], np.uint8)
+        return [np.tile(octave, rows), np.repeat(octave, columns)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,9 @@ class Choice:
 class Settings:
     """What is tried on every tensor."""
 
-    densities: tuple[float, ...] = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08)
-    steps: tuple[float, ...] = (8.0, 5.6, 4.0, 2.8, 2.0, 1.4, 1.0, 0.5)  # of root mean squares
-    ranks: tuple[int, ...] = (1, 2, 4)
+    densities: tuple[float, ...] = (0.005, 0.02)
+    steps: tuple[float, ...] = (5.6, 4.0, 2.8, 2.0, 1.4, 1.0, 0.5)  # of root mean squares
+    ranks: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def choices(
@@ -123,11 +126,12 @@ def grid_steps(coded: Coded, tensor: Tensor, exponent: int) -> Integers:
     return np.clip(np.rint(whole * scale), -FARTHEST_STEP, FARTHEST_STEP).astype(np.int32)
 
 
-def parts_of(coded: Coded, labels: NDArray[np.uint8]) -> list[tuple[Integers, NDArray[np.uint8]]]:
+def parts_of(
+    coded: Coded, tensor: Tensor, labels: NDArray[np.uint8]
+) -> list[tuple[Integers, NDArray[np.uint8]]]:
     """The integers and the group of each, for the coder."""
-    if not coded.rank:
-        return [(coded.integers[0], labels)]
-    return [(integers, np.zeros(integers.size, np.uint8)) for integers in coded.integers]
+    groups = Kind(coded.rank, coded.scales).labels(tensor, labels)
+    return list(zip(coded.integers, groups, strict=True))
 
 
 def read_kind(reader: Reader, tensor: Tensor) -> Kind:
@@ -161,20 +165,39 @@ def levels(change: Reals, step: float) -> Coded:
 
 
 def low_rank(change: Reals, tensor: Tensor, rank: int) -> Coded:
-    """The product of two factors, by two turns of the power method from the largest columns."""
+    """The product of two factors in integers."""
+    return _factors(*_principal(change, tensor, rank), change.reshape(tensor.matrix), rank)
+
+
+def _principal(change: Reals, tensor: Tensor, rank: int) -> tuple[Reals, Reals]:
+    """The first left singular vectors, (rows, rank), and singular values: two turns of the power
+    method, from the columns with the most in them."""
     matrix = change.reshape(tensor.matrix)
     heavy = np.argsort(-np.square(matrix).sum(0), kind="stable")[:rank]
     basis = np.linalg.qr(matrix[:, heavy])[0]
     for _ in range(2):
         basis = np.linalg.qr(matrix @ (matrix.T @ basis))[0]
-    left = _factor(basis)
-    plain = left.integers[0].reshape(basis.shape) * np.float32(left.scales[0])
-    right = _factor(np.linalg.lstsq(plain, matrix, rcond=None)[0].astype(np.float32))
-    return Coded(rank, left.scales + right.scales, left.integers + right.integers)
+    turned, values, _ = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+    return basis @ turned, values
 
 
-def _factor(values: Reals) -> Coded:
-    return levels(values.ravel(), max(FACTOR_STEP * _length(values), 1e-30))
+def _factors(left: Reals, values: Reals, matrix: Reals, rank: int) -> Coded:
+    """The first `rank` of them times their values' roots, and what suits them best, on levels.
+
+    Steps are such that rounding a factor costs a share of what the rank leaves out.
+    """
+    rows, columns = matrix.shape
+    energy = float(np.square(matrix, dtype=np.float64).sum())
+    kept = np.maximum(values[:rank], 1e-30).astype(np.float64)
+    left_out = max(energy - float(np.square(kept).sum()), LEAST_LEFT_OUT * energy)
+    step = np.sqrt(12 * ROUNDING * left_out / float(kept.sum()))
+    scaled = (left[:, :rank] * np.sqrt(kept)).astype(np.float32)
+    coded = levels(scaled.ravel(), max(step / np.sqrt(rows), 1e-30))
+    plain = coded.integers[0].reshape(rows, rank).astype(np.float64) * coded.scales[0]
+    square = plain.T @ plain + 1e-9 * np.eye(rank) * max(float(kept.max()), 1e-30)
+    right = np.linalg.solve(square, plain.T @ matrix).astype(np.float32)
+    other = levels(right.ravel(), max(step / np.sqrt(columns), 1e-30))
+    return Coded(rank, coded.scales + other.scales, coded.integers + other.integers)
 
 
 def _tried(change: Reals, tensor: Tensor, settings: Settings) -> Iterator[Coded]:
@@ -184,10 +207,13 @@ def _tried(change: Reals, tensor: Tensor, settings: Settings) -> Iterator[Coded]
     for step in settings.steps:
         if step * length > 1e-30:
             yield levels(change, step * length)
-    if tensor.size >= FEWEST_LOW_RANK:
-        for rank in settings.ranks:
-            if rank <= min(MOST_RANK, *tensor.matrix):
-                yield low_rank(change, tensor, rank)
+    most = min(MOST_RANK, *tensor.matrix)
+    ranks = [rank for rank in settings.ranks if rank <= most]
+    if tensor.size >= FEWEST_LOW_RANK and ranks:
+        matrix = change.reshape(tensor.matrix)
+        left, values = _principal(change, tensor, max(ranks))
+        for rank in ranks:
+            yield _factors(left, values, matrix, rank)
 
 
 def _length(values: Reals) -> float:
@@ -198,7 +224,7 @@ def _length(values: Reals) -> float:
 def _bits(coded: Coded, tensor: Tensor, labels: NDArray[np.uint8]) -> float:
     """Entropies of all groups, and what is written besides."""
     return sum(
-        24.0 + _entropy(integers, groups) for integers, groups in parts_of(coded, labels)
+        24.0 + _entropy(integers, groups) for integers, groups in parts_of(coded, tensor, labels)
     ) + 8.0 * len(coded.head())
 
 

@@ -140,8 +140,8 @@ def _changes(coded: list[Coded], model: Model) -> bytes:
     kinds = b"".join(one.head() for one in coded)
     parts = [
         part
-        for one, labels in zip(coded, model.labels(), strict=True)
-        for part in parts_of(one, labels)
+        for one, tensor, labels in zip(coded, model.layout.coded, model.labels(), strict=True)
+        for part in parts_of(one, tensor, labels)
     ]
     return kinds + encode_parts(parts)
 
