@@ -10,6 +10,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from narrows.simulations.rounds.run import Asked, Run
 
+ROW = ("accuracy", "bytes_up", "bytes_down", "times_fewer", "times_fewer_up")
 EQUAL = 0.005  # of accuracy: half a point
 
 
@@ -20,7 +21,7 @@ def figures(runs: "Sequence[Run]", asked: "Asked") -> dict[str, Any]:
     plain = rows["fedavg"]
     for row in rows.values():
         row["times_fewer"] = plain["bytes"] / row["bytes"]
-        row["times_fewer_up"] = plain["bytes_up"] / row["bytes_up"]
+        row["times_fewer_up"] = plain["bytes_up"] / max(1, row["bytes_up"])
         row["as_accurate"] = row["accuracy"] >= plain["accuracy"] - EQUAL
     found: dict[str, Any] = {
         "rounds": asked.rounds,
@@ -33,7 +34,7 @@ def figures(runs: "Sequence[Run]", asked: "Asked") -> dict[str, Any]:
     }
     if "ours" in rows:
         ours = rows["ours"]
-        found |= {key: ours[key] for key in ("accuracy", "bytes_up", "bytes_down", "times_fewer")}
+        found |= {key: ours[key] for key in ROW}
         equal = {n: r for n, r in rows.items() if n.startswith("fixed") and r["as_accurate"]}
         best = min(equal, key=lambda name: float(equal[name]["bytes"]), default=None)
         found["best_fixed"] = best

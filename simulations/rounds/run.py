@@ -7,8 +7,11 @@ weights and takes the same batches. Bytes are those of whole records as Flower s
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import starmap
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,6 @@ from narrows.federated.compression.sizes import wire_bytes
 from narrows.federated.compression.strategy import CompressedUpdates
 from narrows.federated.partition import dirichlet
 from narrows.simulations.rounds.learning import (
-    Pictures,
     Training,
     accuracy,
     arrays_of,
@@ -32,7 +34,7 @@ from narrows.simulations.rounds.learning import (
     load,
     network,
 )
-from narrows.simulations.rounds.methods import Method, methods, written_bytes
+from narrows.simulations.rounds.methods import METHODS, methods, written_bytes
 from narrows.simulations.rounds.nodes import Nodes
 from narrows.simulations.rounds.report import figures, print_figures
 
@@ -51,6 +53,7 @@ class Asked:
     methods: str
     seeds: int
     last: int  # rounds whose accuracies are averaged
+    jobs: int  # processes that share the runs
 
 
 @dataclass
@@ -70,16 +73,14 @@ def run_rounds_bench(asked: Asked, as_json: bool, plot: Path | None) -> None:
     chosen = methods(asked.methods)
     if chosen[0].name != "fedavg":
         raise ConfigError("--methods must begin with fedavg, which the others are compared with")
-    logging.getLogger("flwr").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    pictures = load(asked.data)
+    load(asked.data)  # a folder without the set is refused before processes begin
+    todo = [(method.name, seed, asked) for seed in range(asked.seeds) for method in chosen]
     runs = []
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("rounds", total=len(chosen) * asked.seeds * asked.rounds)
-        for seed in range(asked.seeds):
-            for method in chosen:
-                progress.update(task, description=f"{method.name}, seed {seed}")
-                runs.append(run(method, seed, asked, pictures, lambda: progress.advance(task)))
+        task = progress.add_task("runs", total=len(todo))
+        for found_run in _each(todo, asked.jobs):
+            runs.append(found_run)
+            progress.update(task, description=f"{found_run.method} done", advance=1)
     found = figures(runs, asked)
     if plot is not None:
         from narrows.simulations.rounds.plots import draw
@@ -91,10 +92,20 @@ def run_rounds_bench(asked: Asked, as_json: bool, plot: Path | None) -> None:
         print_figures(found)
 
 
-def run(
-    method: Method, seed: int, asked: Asked, pictures: Pictures, advance: Callable[[], None]
-) -> Run:
+def _each(todo: list[tuple[str, int, Asked]], jobs: int) -> Iterator[Run]:
+    """Every run, in their order; in other processes when there are several jobs."""
+    if jobs == 1:
+        yield from starmap(run, todo)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        yield from pool.map(run, *zip(*todo, strict=True))
+
+
+def run(name: str, seed: int, asked: Asked) -> Run:
     """All rounds of one method."""
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    method, pictures = METHODS[name], load(asked.data)
     parts = dirichlet(pictures.train_labels.numpy(), asked.clients, asked.alpha, seed, least=20)
     strategy: Strategy = FedAvg(
         fraction_train=asked.share, fraction_evaluate=0.0, min_train_nodes=2, min_available_nodes=2
@@ -115,13 +126,12 @@ def run(
 
     def heard(message: Message) -> None:
         if message.has_content():
-            plain[bool(message.metadata.reply_to_message_id)] += wire_bytes(message.content)
+            plain[message.metadata.src_node_id in nodes.contexts] += wire_bytes(message.content)
 
     def measured(number: int, arrays: ArrayRecord) -> None:
         if number:
             found.accuracies.append(accuracy(arrays, pictures))
             found.sent.append(sum(plain))
-            advance()
 
     nodes.heard = heard
     random.seed(seed)  # Flower draws clients with it

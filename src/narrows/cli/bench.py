@@ -459,6 +459,7 @@ def rounds(
     ] = "fedavg,ours,lgreco,compeft,fixed_rank4,fixed_rank8,fixed_rank16,fixed_5%",
     seeds: Annotated[int, typer.Option(min=1, help="Runs that figures are means of.")] = 2,
     last: Annotated[int, typer.Option(min=1, help="Rounds whose accuracy is averaged.")] = 8,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs.")] = 1,
     quick: Annotated[
         bool, typer.Option("--quick", help="A minute: 10 clients, 4 rounds; not the result.")
     ] = False,
@@ -476,7 +477,7 @@ def rounds(
         raise ConfigError(
             f"{error}: rounds are Flower's: pip install 'narrows[federated]'"
         ) from None
-    asked = Asked(data, rounds, clients, share, alpha, methods, seeds, last)
+    asked = Asked(data, rounds, clients, share, alpha, methods, seeds, last, jobs)
     if quick:
         asked = replace(asked, rounds=4, clients=10, seeds=1, last=2)
     run_rounds_bench(asked, json, plot)

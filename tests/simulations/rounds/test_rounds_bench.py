@@ -35,7 +35,7 @@ def pictures(tmp_path) -> Path:
 
 
 def test_every_method_learns_and_its_bytes_are_counted(pictures, capsys, tmp_path):
-    asked = Asked(pictures, 5, 8, 0.5, 1.0, "fedavg,ours,lgreco,compeft,fixed_rank4", 1, 1)
+    asked = Asked(pictures, 5, 8, 0.5, 1.0, "fedavg,ours,lgreco,compeft,fixed_rank4", 1, 1, 1)
     run_rounds_bench(asked, True, tmp_path / "rounds.png")
     found = json.loads(capsys.readouterr().out)
     model = sum(array.numpy().nbytes for array in arrays_of(network(0)).values())
@@ -84,7 +84,7 @@ def test_wrong_questions_are_refused(pictures, tmp_path):
     with pytest.raises(ConfigError, match="expected some of"):
         methods("fedavg,zip")
     with pytest.raises(ConfigError, match="begin with fedavg"):
-        run_rounds_bench(Asked(pictures, 1, 4, 0.5, 1.0, "ours", 1, 1), True, None)
+        run_rounds_bench(Asked(pictures, 1, 4, 0.5, 1.0, "ours", 1, 1, 1), True, None)
     with pytest.raises(SourceError, match="fashion_mnist"):
         load(tmp_path / "nowhere")
 

@@ -72,9 +72,9 @@ class Choice:
 class Settings:
     """What is tried on every tensor."""
 
-    densities: tuple[float, ...] = (0.005, 0.02)
-    steps: tuple[float, ...] = (5.6, 4.0, 2.8, 2.0, 1.4, 1.0, 0.5)  # of root mean squares
-    ranks: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+    densities: tuple[float, ...] = (0.01,)
+    steps: tuple[float, ...] = (5.6, 4.0, 2.8, 2.0, 1.4, 1.0, 0.5, 0.25)  # of root mean squares
+    ranks: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
 
 def choices(
