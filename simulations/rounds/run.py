@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from flwr.app import ArrayRecord, Message
 from flwr.serverapp.strategy import FedAvg, Strategy
@@ -54,6 +55,11 @@ class Asked:
     seeds: int
     last: int  # rounds whose accuracies are averaged
     jobs: int  # processes that share the runs
+    folder: Path | None = None  # where finished runs are kept, and found again
+
+    def settings(self) -> tuple[float, ...]:
+        """What a run depends on besides its method and seed."""
+        return (self.rounds, self.clients, self.share, self.alpha)
 
 
 @dataclass
@@ -95,10 +101,27 @@ def run_rounds_bench(asked: Asked, as_json: bool, plot: Path | None) -> None:
 def _each(todo: list[tuple[str, int, Asked]], jobs: int) -> Iterator[Run]:
     """Every run, in their order; in other processes when there are several jobs."""
     if jobs == 1:
-        yield from starmap(run, todo)
+        yield from starmap(kept_run, todo)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        yield from pool.map(run, *zip(*todo, strict=True))
+        yield from pool.map(kept_run, *zip(*todo, strict=True))
+
+
+def kept_run(name: str, seed: int, asked: Asked) -> Run:
+    """A run that was finished before with the same settings, or a new one."""
+    if asked.folder is None:
+        return run(name, seed, asked)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    path = asked.folder / f"{name}-{seed}.json"
+    if path.exists():
+        settings, before = msgspec.json.decode(
+            path.read_bytes(), type=tuple[tuple[float, ...], Run]
+        )
+        if settings == asked.settings():
+            return before
+    found = run(name, seed, asked)
+    path.write_bytes(msgspec.json.encode((asked.settings(), found)))
+    return found
 
 
 def run(name: str, seed: int, asked: Asked) -> Run:

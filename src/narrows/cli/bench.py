@@ -460,6 +460,9 @@ def rounds(
     seeds: Annotated[int, typer.Option(min=1, help="Runs that figures are means of.")] = 2,
     last: Annotated[int, typer.Option(min=1, help="Rounds whose accuracy is averaged.")] = 8,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs.")] = 1,
+    run: Annotated[
+        Path | None, typer.Option(help="Keep finished runs here; the same one resumes.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A minute: 10 clients, 4 rounds; not the result.")
     ] = False,
@@ -477,7 +480,7 @@ def rounds(
         raise ConfigError(
             f"{error}: rounds are Flower's: pip install 'narrows[federated]'"
         ) from None
-    asked = Asked(data, rounds, clients, share, alpha, methods, seeds, last, jobs)
+    asked = Asked(data, rounds, clients, share, alpha, methods, seeds, last, jobs, run)
     if quick:
         asked = replace(asked, rounds=4, clients=10, seeds=1, last=2)
     run_rounds_bench(asked, json, plot)

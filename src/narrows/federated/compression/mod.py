@@ -35,7 +35,7 @@ from narrows.federated.secure.mod import RECORD as SECURE
 RECORD = (
     "narrows.compression"  # of ours in a message, and what begins our names in a client's state
 )
-HELD, BEFORE, LEFT = (f"{RECORD}.{name}" for name in ("held", "before", "left"))
+HELD, BEFORE, BASE, LEFT = (f"{RECORD}.{name}" for name in ("held", "before", "base", "left"))
 
 
 class CompressionMod:
@@ -160,7 +160,7 @@ def _keep(name: str, model: Model, run: int, state: RecordDict) -> None:
         }
     )
     state[f"{name}.moved"] = _integers(model.moved)
-    state[f"{name}.base"] = _integers(model.base)
+    state[BASE] = _integers(model.base)  # the same for all versions of a run
 
 
 def _read(name: str, state: RecordDict) -> Model:
@@ -173,8 +173,8 @@ def _read(name: str, state: RecordDict) -> Model:
     ):
         raise MissingReference("what this client kept cannot be read: send the whole model")
     base, moved = (
-        tuple(array.numpy() for array in state.array_records[f"{name}.{what}"].values())
-        for what in ("base", "moved")
+        tuple(array.numpy() for array in state.array_records[record].values())
+        for record in (BASE, f"{name}.moved")
     )
     return Model(Layout.decode(layout), version, base, moved, exact)
 

@@ -30,7 +30,7 @@ class Publisher:
     _exact: bytes = b""
     _newest: int = 0
     _held: dict[int, Model] = field(default_factory=dict)  # node -> what it has acknowledged
-    _offered: dict[int, Model] = field(default_factory=dict)  # node -> what it was sent last
+    _offered: dict[int, Model] = field(default_factory=dict)  # node -> what it was sent now
     _led: dict[int, tuple[bytes, Model]] = field(default_factory=dict)  # from each version
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Publisher:
         """Lead clients to these from now on. Raises ConfigError: arrays of another model."""
         self._values = coded_of(arrays, self.first.layout)
         self._exact = exact_of(arrays, self.first.layout)
-        self._led = {}
+        self._led, self._offered = {}, {}
 
     def strings_for(self, node: int) -> list[bytes]:
         """What brings a node near to the arrays: a difference, after the first model if need be."""
@@ -55,8 +55,12 @@ class Publisher:
         return [*strings, difference]
 
     def offered(self, node: int) -> Model | None:
-        """The model that a node was last sent, and trains."""
+        """The model that a node was sent since `follow`, and trains."""
         return self._offered.get(node)
+
+    def held(self, node: int) -> Model | None:
+        """The model that a node is known to hold."""
+        return self._held.get(node)
 
     def acknowledged(self, node: int) -> None:
         """A node has answered: it holds what it was offered."""

@@ -94,17 +94,17 @@ class CompressedUpdates(Strategy):
             inner = getattr(inner, "strategy", None)
         self.strategy = strategy
         self.reports: list[RoundReport] = []
-        self._error_up, self._error_down = error_up, error_down
+        self._error_up, self._error_down = float(error_up), error_down
         self._start_error, self._most = start_error, most_clients
         self._compressor = compressor or Planned()
         self._publisher: Publisher | None = None
         self._followed: ArrayRecord | None = None  # what clients are being led to
 
     def held_by(self, node: int) -> ArrayRecord:
-        """The model that a node was last sent. Raises SessionError: it was sent none."""
-        model = None if self._publisher is None else self._publisher.offered(node)
+        """The model that a node has acknowledged. Raises SessionError: there is none."""
+        model = None if self._publisher is None else self._publisher.held(node)
         if model is None:
-            raise SessionError(f"node {node} has been sent no model yet")
+            raise SessionError(f"node {node} has acknowledged no model yet")
         return model.arrays()
 
     def configure_train(
