@@ -35,9 +35,12 @@ def pictures(tmp_path) -> Path:
 
 
 def test_every_method_learns_and_its_bytes_are_counted(pictures, capsys, tmp_path):
-    asked = Asked(pictures, 5, 8, 0.5, 1.0, "fedavg,ours,lgreco,compeft,fixed_rank4", 1, 1, 1)
+    asked = Asked(pictures, 5, 8, 0.5, 1.0, "fedavg,ours,lgreco,compeft,fixed_rank4", 1, 1, 1,
+                  tmp_path / "runs")  # fmt: skip
     run_rounds_bench(asked, True, tmp_path / "rounds.png")
     found = json.loads(capsys.readouterr().out)
+    run_rounds_bench(asked, True, None)
+    assert json.loads(capsys.readouterr().out) == found  # from the runs that were kept
     model = sum(array.numpy().nbytes for array in arrays_of(network(0)).values())
     # Five rounds of four clients, the model there and back, and little besides.
     assert 1 <= found["fedavg_bytes"] / (5 * 4 * 2 * model) < 1.01

@@ -52,8 +52,8 @@ class CompressedUpdates(Strategy):
         self,
         strategy: Strategy,
         *,
-        error_up: float = 0.75,
-        error_down: float = 0.6,
+        error_up: float = 0.05,
+        error_down: float = 0.1,
         start_error: float = 0.03,
         most_clients: int = 1024,
         compressor: Compressor | None = None,
@@ -68,7 +68,7 @@ class CompressedUpdates(Strategy):
             the next one: 0 to 1, the larger the fewer bytes.
         start_error : float
             How far the first model may be from the initial arrays, relative to each tensor's
-            length. A model that begins at random needs no precision: 0.3.
+            length. A model that begins at random needs no precision: 0.6.
         most_clients : int
             Clients whose models are kept here; who came longest ago is sent all of it again.
         compressor : Compressor or None
