@@ -24,7 +24,7 @@ from narrows.errors import (
     TruncatedPacket,
     UnsupportedVersion,
 )
-from narrows.federated.compression.compressors import approximation, low_rank, ternary
+from narrows.federated.compression.compressors import Coded, approximation, low_rank, ternary
 from narrows.federated.compression.feedback import Planned, compress, steps_towards
 from narrows.federated.compression.layers import Layout, coded_of, exact_of
 from narrows.federated.compression.messages import (
@@ -241,3 +241,12 @@ def test_models_that_cannot_be_coded_are_refused():
         Model.first(ArrayRecord({"w": Array(np.full(20, np.nan, np.float32))}), 0.1)
     with pytest.raises(ConfigError, match="complex"):
         Model.first(ArrayRecord({"w": Array(np.zeros(20, np.complex64))}), 0.1)
+
+
+def test_an_update_of_numbers_beyond_float32_is_refused():
+    """One client must not make the mean infinite."""
+    tensor = MODEL.layout.coded[0]
+    huge = [ternary(np.ones(t.size, np.float32), 0.1) for t in MODEL.layout.coded]
+    huge[0] = Coded(0, (3e38,), (np.full(tensor.size, 2, np.int32),))
+    with pytest.raises(CorruptPayload, match="finite"):
+        decode_update(encode_update(huge, MODEL.exact, MODEL, RUN), MODEL)

@@ -189,3 +189,22 @@ def test_impossible_settings_are_refused():
         CompressionMod(feedback=1.5)
     with pytest.raises(SessionError):
         CompressedUpdates(averaging()).held_by(100)
+
+
+def test_a_first_round_without_answers_costs_nothing_later():
+    """What clients begin with stands in for the initial arrays as long as these are the model."""
+    nodes, strategy = (
+        Nodes(2, app(CompressionMod())),
+        CompressedUpdates(averaging(), start_error=0.6),
+    )
+    nodes.lost = lambda node: True
+    found = []
+
+    def look(number, _):
+        found.extend(strategy.reports[-1:])
+        if number:
+            nodes.lost = lambda node: False
+
+    strategy.start(nodes, arrays(), num_rounds=2, evaluate_fn=look)
+    assert [r.arrived for r in found] == [0, 2]
+    assert found[1].bytes_down == found[0].bytes_down

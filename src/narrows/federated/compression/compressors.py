@@ -233,7 +233,8 @@ def _entropy(integers: Integers, groups: NDArray[np.uint8]) -> float:
     width = 64
     symbols = np.clip(np.abs(integers), 0, width - 1).astype(np.int64)
     number = int(groups.max(initial=0)) + 1
-    counts = np.bincount(groups * width + symbols, minlength=number * width).reshape(number, width)
+    places = groups.astype(np.int64) * width + symbols
+    counts = np.bincount(places, minlength=number * width).reshape(number, width)
     totals = counts.sum(1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         bits = -np.where(counts > 0, counts * np.log2(counts / totals), 0).sum()

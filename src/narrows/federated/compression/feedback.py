@@ -78,7 +78,7 @@ def compress(
     """Changes of a model and what the message before left out -> integers, and what is left."""
     tensors = model.layout.coded
     whole = [change + rest for change, rest in zip(changes, left, strict=True)]
-    coded = compressor(whole, tensors, model.labels(), error)
+    coded = compressor(whole, tensors, model.labels, error)
     rests = [
         np.subtract(wanted, approximation(sent, tensor), dtype=np.float32)
         for wanted, sent, tensor in zip(whole, coded, tensors, strict=True)
@@ -95,7 +95,7 @@ def steps_towards(
     """
     layout = model.layout
     lacking = [wanted - held for wanted, held in zip(values, model.values(), strict=True)]
-    coded = compressor(lacking, layout.coded, model.labels(), error)
+    coded = compressor(lacking, layout.coded, model.labels, error)
     return coded, on_grid(coded, layout)
 
 

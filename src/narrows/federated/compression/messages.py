@@ -133,14 +133,17 @@ def decode_update(data: bytes, model: Model) -> tuple[list[Reals], bytes]:
     _expect_version(header, model.version)
     coded, exact = _read_changes(data, model)
     tensors = model.layout.coded
-    return [approximation(c, tensor) for c, tensor in zip(coded, tensors, strict=True)], exact
+    changes = [approximation(c, tensor) for c, tensor in zip(coded, tensors, strict=True)]
+    if not all(np.isfinite(change).all() for change in changes):
+        raise CorruptPayload("an update with numbers that are not finite: resend")
+    return changes, exact
 
 
 def _changes(coded: list[Coded], model: Model) -> bytes:
     kinds = b"".join(one.head() for one in coded)
     parts = [
         part
-        for one, tensor, labels in zip(coded, model.layout.coded, model.labels(), strict=True)
+        for one, tensor, labels in zip(coded, model.layout.coded, model.labels, strict=True)
         for part in parts_of(one, tensor, labels)
     ]
     return kinds + encode_parts(parts)
@@ -151,7 +154,7 @@ def _read_changes(data: bytes, model: Model) -> tuple[list[Coded], bytes]:
     kinds = [read_kind(reader, tensor) for tensor in layout.coded]
     labels = [
         part
-        for kind, tensor, own in zip(kinds, layout.coded, model.labels(), strict=True)
+        for kind, tensor, own in zip(kinds, layout.coded, model.labels, strict=True)
         for part in kind.labels(tensor, own)
     ]
     parts, exact = decode_body(reader, labels, layout)

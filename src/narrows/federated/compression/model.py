@@ -6,6 +6,7 @@ since. Both are integers below 2**24, which float32 holds exactly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -71,6 +72,7 @@ class Model:
         """As a client app trains it. Raises TruncatedPacket: too few exact bytes."""
         return record(self.values(), self.exact, self.layout)
 
+    @cached_property
     def labels(self) -> list[NDArray[np.uint8]]:
         """The group of every number of every coded tensor."""
         return [

@@ -30,6 +30,8 @@ from narrows.federated.secure.strategy import SecureAggregation
 
 log = logging.getLogger(__name__)
 
+ARRAYS = "arrays"  # what training's arrays are called where the strategy aggregates them
+
 
 @dataclass(frozen=True)
 class RoundReport:
@@ -156,14 +158,15 @@ class CompressedUpdates(Strategy):
         self.strategy.summary()
 
     def _started(self, arrays: ArrayRecord) -> ArrayRecord:
-        """The arrays; at first those that clients begin with."""
+        """The arrays; in the place of the initial ones, those that clients begin with."""
         if self._publisher is not None:
-            return arrays
+            return self._first if arrays is self._initial else arrays
         first = Model.first(arrays, self._start_error)
         run = int.from_bytes(os.urandom(4), "little")
         self._publisher = Publisher(run, first, self._compressor, self._error_down, self._most)
-        self._followed = first.arrays()
-        return self._followed
+        self._initial, self._first = arrays, first.arrays()
+        self._followed = self._first
+        return self._first
 
     def _compress(self, messages: list[Message], arrays: ArrayRecord) -> None:
         """Put strings in the place of the arrays: what leads each client to them."""
@@ -230,16 +233,9 @@ class CompressedUpdates(Strategy):
         return RecordDict({ARRAYS: record(values, exact, layout), **others})
 
     def _count(self, up: int = 0, down: int = 0) -> None:
-        if self.reports and self.reports[-1].number == self._report.number:
-            self._report = self.reports.pop()  # evaluation belongs to the round that was reported
-            self._report = replace(self._report, bytes_up=self._report.bytes_up + up,
-                                   bytes_down=self._report.bytes_down + down)  # fmt: skip
-            self.reports.append(self._report)
-            return
         report = self._report
         self._report = replace(
             report, bytes_up=report.bytes_up + up, bytes_down=report.bytes_down + down
         )
-
-
-ARRAYS = "arrays"  # what training's arrays are called where the strategy aggregates them
+        if self.reports and self.reports[-1].number == report.number:
+            self.reports[-1] = self._report  # evaluation belongs to the round that was reported
