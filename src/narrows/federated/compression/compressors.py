@@ -95,15 +95,16 @@ def choices(
 
 def approximation(coded: Coded, tensor: Tensor) -> Reals:
     """What the integers stand for, flat float32; low ranks differ in rounding between machines."""
-    parts = [
-        np.multiply(integers, np.float32(scale), dtype=np.float32)
-        for integers, scale in zip(coded.integers, coded.scales, strict=True)
-    ]
-    if not coded.rank:
-        return parts[0]
     rows, columns = tensor.matrix
-    left, right = parts[0].reshape(rows, coded.rank), parts[1].reshape(coded.rank, columns)
-    return (left @ right).ravel()
+    with np.errstate(over="ignore", invalid="ignore"):  # hostile scales: the caller looks
+        parts = [
+            np.multiply(integers, np.float32(scale), dtype=np.float32)
+            for integers, scale in zip(coded.integers, coded.scales, strict=True)
+        ]
+        if not coded.rank:
+            return parts[0]
+        left, right = parts[0].reshape(rows, coded.rank), parts[1].reshape(coded.rank, columns)
+        return (left @ right).ravel()
 
 
 def grid_steps(coded: Coded, tensor: Tensor, exponent: int) -> Integers:

@@ -101,6 +101,9 @@ class CompressedUpdates(Strategy):
         self._compressor = compressor or Planned()
         self._publisher: Publisher | None = None
         self._followed: ArrayRecord | None = None  # what clients are being led to
+        self._initial: ArrayRecord | None = None  # what the run was given
+        self._first = ArrayRecord()  # what clients begin with in its place
+        self._before = ArrayRecord()  # what updates are added to
 
     def held_by(self, node: int) -> ArrayRecord:
         """The model that a node has acknowledged. Raises SessionError: there is none."""
