@@ -441,3 +441,46 @@ def parties(
     from narrows.simulations.vertical.scale import PARTIES, run_parties_bench
 
     run_parties_bench(count or PARTIES, groups, json, plot)
+
+
+@bench.command()
+def rounds(
+    data: Annotated[Path, typer.Option(help="The folder with fashion_mnist.npz.")],
+    rounds: Annotated[int, typer.Option(min=1, help="Of federated training.")] = 40,
+    clients: Annotated[int, typer.Option(min=2, help="Who share the pictures.")] = 50,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Of the clients, that train in each round.")
+    ] = 0.2,
+    alpha: Annotated[
+        float, typer.Option(min=0.01, help="Of Dirichlet's distribution; small: few labels each.")
+    ] = 0.5,
+    methods: Annotated[
+        str, typer.Option(help="Separated by commas, fedavg first: docs/federated.md.")
+    ] = "fedavg,ours,lgreco,compeft,fixed_rank4,fixed_rank8,fixed_rank16,fixed_5%",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs that figures are means of.")] = 2,
+    last: Annotated[int, typer.Option(min=1, help="Rounds whose accuracy is averaged.")] = 8,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the runs.")] = 1,
+    run: Annotated[
+        Path | None, typer.Option(help="Keep finished runs here; the same one resumes.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A minute: 10 clients, 4 rounds; not the result.")
+    ] = False,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Federated rounds: bytes up and down beside float32 averaging, L-GreCo, ComPEFT, fixed ones.
+
+    A small network learns Fashion-MNIST from clients with different labels, in this process, by
+    the same strategy, mod and messages that a deployment has. Bytes are those of Flower's records.
+    """
+    try:
+        from narrows.simulations.rounds.run import Asked, run_rounds_bench
+    except ImportError as error:
+        raise ConfigError(
+            f"{error}: rounds are Flower's: pip install 'narrows[federated]'"
+        ) from None
+    asked = Asked(data, rounds, clients, share, alpha, methods, seeds, last, jobs, run)
+    if quick:
+        asked = replace(asked, rounds=4, clients=10, seeds=1, last=2)
+    run_rounds_bench(asked, json, plot)
