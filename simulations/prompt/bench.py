@@ -169,8 +169,8 @@ def _run(
         def score(number: int, now: ArrayRecord) -> MetricRecord:
             right = logits(now).argmax(1) == data.held_out.labels
             accuracy = float(right.float().mean())
-            progress.console.print(f"{name}, round {number}: {accuracy:.1%}", highlight=False)
             if number:
+                progress.console.print(f"{name}, round {number}: {accuracy:.1%}", highlight=False)
                 curve.append(
                     {"accuracy": accuracy, "bytes_up": grid.bytes_up}
                     | {"bytes_down": grid.bytes_down, "multiply_adds": grid.multiply_adds}

@@ -58,8 +58,8 @@ class Coding:
         deviation = values.std((0, 2), dtype=np.float64)
         magnitude = np.sqrt(np.square(values, dtype=np.float64).mean((0, 2)))
         steps = step * np.maximum(deviation, LEAST_DEVIATION * magnitude)
-        steps = np.where(steps > 0, steps, 1).astype(np.float32)
-        steps = np.maximum(steps, np.finfo(np.float32).tiny)
+        steps = np.maximum(steps, np.abs(values).max((0, 2)) / LIMIT)  # nothing is cut off
+        steps = np.maximum(steps, np.finfo(np.float32).tiny).astype(np.float32)
         rows = _rounded(values, steps)
         alike = -(-PER_TABLE // rows.shape[1])
         together = _together(len(rows), -(-len(rows) // alike))
@@ -80,7 +80,7 @@ class Coding:
         rows = _rounded(values, self.steps)
         counts = self._counts(rows.shape[1])
         coded = coder.encode_rows(rows.reshape(-1), counts, self.tables.arrays)
-        return seal(coded, counts, fingerprint(self.tables))
+        return seal(coded, counts, self._key())
 
     def decode(self, strings: Sequence[bytes], n: int, positions: int) -> Values:
         """Strings of `encode`, each of n samples -> float32 (strings * n, channels, positions).
@@ -91,7 +91,7 @@ class Coding:
         channels, each = len(self.steps), n * positions
         if len(strings) * channels * each > MOST_SYMBOLS:
             raise ShapeError(f"more than {MOST_SYMBOLS} numbers in a message: send fewer pictures")
-        counts, key = self._counts(each), fingerprint(self.tables)
+        counts, key = self._counts(each), self._key()
         packets = [(p.payload, p.lanes, p.tail) for p in (unseal(s, counts, key) for s in strings)]
         symbols, errors = coder.decode_rows(packets, counts, self.tables.arrays, 1)
         for number, error in enumerate(errors):
@@ -131,6 +131,10 @@ class Coding:
         if -(-channels // _together(channels, tables.channels)) != tables.channels:
             raise ShapeError(f"{tables.channels} tables do not fit {channels} channels")
         return cls(steps, CodingTables(tables))
+
+    def _key(self) -> bytes:
+        """What a string's checksum covers beside its own bytes."""
+        return fingerprint(self.tables) + self.steps.astype("<f4").tobytes()
 
     def _counts(self, each: int) -> NDArray[np.uint64]:
         """Symbols of each table, where a channel has `each`."""
