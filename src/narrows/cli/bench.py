@@ -453,7 +453,7 @@ def prompt(
         Path | None, typer.Option(help="Its weights as safetensors; torchvision's own by default.")
     ] = None,
     clients: Annotated[int, typer.Option(min=2, help="Devices; all train in every round.")] = 10,
-    rounds: Annotated[int, typer.Option(min=1)] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Of every way.")] = 10,
     epochs: Annotated[int, typer.Option(min=1, help="Of a device in a round, all ways alike.")] = 2,
     alpha: Annotated[
         float, typer.Option(help="Of the Dirichlet partition: small is few classes a device.")

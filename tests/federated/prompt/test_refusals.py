@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the server extra")
 pytest.importorskip("flwr", reason="needs the federated extra")
 
-from flwr.app import Array, ArrayRecord, Message
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from prompt_rounds import SIDE, Link, examples, network, rounds, tell, told, tuning
 
 from narrows.errors import ConfigError, PacketError
@@ -121,6 +121,49 @@ def test_a_classifier_of_another_shape_or_no_numbers_is_not_averaged(values):
     arrays = rounds(link, strategy, parts, 1)
     assert strategy.reports[-1].survivors == 1
     assert np.isfinite(arrays["weight"].numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"metrics": MetricRecord({"num-examples": 24})},
+        {"arrays": True, "more": True, "metrics": MetricRecord({"num-examples": 24})},
+        {"arrays": True},
+        {"arrays": True, "metrics": MetricRecord({"num-examples": 10**9})},
+        {"arrays": True, "metrics": MetricRecord({"num-examples": 24.5})},
+    ],
+    ids=["nothing", "no arrays", "two arrays", "no count", "too many", "half a picture"],
+)
+def test_replies_that_cannot_be_averaged_leave_a_device_out(content):
+    parts = network()
+    link, strategy = Link(parts, 2), tuning(parts)
+
+    def change(node, action, way, message):
+        if (node, action, way) == (2, "train.prompt", "up"):
+            arrays = message.content["arrays"]
+            records = {k: arrays if v is True else v for k, v in content.items()}
+            message.content = RecordDict(records)
+
+    link.changed = change
+    rounds(link, strategy, parts, 1)
+    assert strategy.reports[-1].survivors == 1
+
+
+def test_a_device_that_lost_its_state_with_other_pictures_comes_back_a_round_later():
+    parts, seed = network(), [0]
+    link, strategy = Link(parts, 2, lambda node: examples(node + seed[0])), tuning(parts)
+
+    def forget(node, action, way, message):
+        if Plan.decode(message).number == 2 and node == 2 and not seed[0]:
+            seed[0] = 10
+            link.context(2).state.clear()
+
+    link.changed = lambda node, action, way, message: (
+        forget(node, action, way, message) if (action, way) == ("train", "down") else None
+    )
+    rounds(link, strategy, parts, 3)
+    assert [report.survivors for report in strategy.reports] == [2, 1, 2]
 
 
 def test_messages_out_of_turn_are_refused():

@@ -63,7 +63,7 @@ def test_the_average_is_weighted_by_pictures():
 
 def test_it_learns():
     parts = network()
-    terms = {"local_epochs": 4, "tail_epochs": 4, "batch": 8}
+    terms = {"local_epochs": 4, "tail_epochs": 4, "batch": 8, "learning_rate": 0.05}
     learned = Learned.from_arrays(rounds(Link(parts, 3), tuning(parts, **terms), parts, 4))
     new = examples(99, 100)
     right = predict(parts.body, parts.head(new.pixels), learned).argmax(1) == new.labels

@@ -62,8 +62,7 @@ class PromptDevice:
             ConfigError: arrays that do not fit this device's head or labels, or no pictures.
         """
         plan = Plan.decode(message)
-        (arrays,) = message.content.array_records.values()
-        learned, examples = Learned.from_arrays(arrays), self._examples_of(context)
+        learned, examples = Learned.of(message), self._examples_of(context)
         labels = examples.labels
         if not len(labels) or int(labels.max()) >= len(learned.bias):
             raise ConfigError(
@@ -73,17 +72,8 @@ class PromptDevice:
         memory = Memory.of(context)
         if memory is None or len(memory.strings) != len(labels):
             memory = self._first_look(examples, learned, plan)
-        chance = _chance(plan, context)
-        if bool(memory.seen.any()):
-            x = stand_ins(memory.outputs, memory.seen, memory.pooled)
-            learned = train_classifier(
-                learned, x, labels, plan.terms.local_epochs, plan.terms, chance
-            )
-            scores = el2n(learned, x, labels)
-        else:  # nothing is known of the body yet
-            scores = torch.from_numpy(chance.random(len(labels)))
-        memory.chosen, memory.learned = choose(scores, plan.terms.kept), learned
         memory.plan = Plan(plan.number, plan.terms, ())
+        _train_without_body(memory, learned, labels, _chance(plan, context))
         memory.keep(context)
         places = tuple(memory.chosen.tolist())
         lacking = set(places) - set(plan.held)
@@ -151,6 +141,20 @@ class PromptDevice:
             learned,
             plan,
         )
+
+
+def _train_without_body(
+    memory: Memory, learned: Learned, labels: Tensor, chance: np.random.Generator
+) -> None:
+    """Local epochs and the choice, into the memory; by chance while the body is not known."""
+    terms = memory.plan.terms
+    if bool(memory.seen.any()):
+        x = stand_ins(memory.outputs, memory.seen, memory.pooled)
+        learned = train_classifier(learned, x, labels, terms.local_epochs, terms, chance)
+        scores = el2n(learned, x, labels)
+    else:
+        scores = torch.from_numpy(chance.random(len(labels)))
+    memory.chosen, memory.learned = choose(scores, terms.kept), learned
 
 
 def _in_turn(message: Message, context: Context) -> tuple[Memory, Coded]:

@@ -77,8 +77,12 @@ def el2n(learned: Learned, x: Tensor, labels: Tensor) -> Tensor:
 
 def choose(scores: Tensor, kept: float) -> Tensor:
     """The places of the highest `kept` of the scores, at least one, ascending: int64 (m,)."""
-    count = min(len(scores), max(1, math.ceil(kept * len(scores))))
-    return scores.topk(count).indices.sort().values
+    return scores.topk(kept_of(len(scores), kept)).indices.sort().values
+
+
+def kept_of(pictures: int, kept: float) -> int:
+    """How many go through the body."""
+    return min(pictures, max(1, math.ceil(kept * pictures)))
 
 
 def output_gradient(learned: Learned, x: Tensor, labels: Tensor) -> Tensor:

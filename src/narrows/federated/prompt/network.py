@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from flwr.app import Array, ArrayRecord
+from flwr.app import Array, ArrayRecord, Message
 from torch import Tensor, nn
 
 from narrows.errors import ConfigError
 from narrows.models.backbones import Backbone
-from narrows.training.teacher import normalise
 
 NAMES = ("prompt", "weight", "bias")
 TOGETHER = 32  # pictures that head and body take at a time
@@ -26,13 +25,18 @@ TOGETHER = 32  # pictures that head and body take at a time
 class Head(nn.Module):
     """Pixels (n, 3, height, width) in 0..255 -> features (n, channels, h, w)."""
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, backbone: Backbone, layers: int):
         super().__init__()
         self.layers = nn.Sequential(*list(backbone.front.children())[:layers])
-        self._backbone = (backbone,)  # for its mean and deviation alone
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1) * 255)
+        self.register_buffer("deviation", torch.tensor(backbone.std).view(1, 3, 1, 1) * 255)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.layers(normalise(pixels.float(), self._backbone[0]))  # type: ignore[no-any-return]
+        pixels = (pixels.float() - self.mean) / self.deviation
+        return self.layers(pixels.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
 
 class Body(nn.Module):
@@ -61,6 +65,14 @@ class Learned:
 
     def to_arrays(self) -> ArrayRecord:
         return ArrayRecord({n: Array(getattr(self, n).detach().numpy()) for n in NAMES})
+
+    @classmethod
+    def of(cls, message: Message) -> "Learned":
+        """A message's arrays. Raises ConfigError for none, several, or others than these."""
+        records = list(message.content.array_records.values())
+        if len(records) != 1:
+            raise ConfigError(f"expected one record of arrays, got {len(records)}")
+        return cls.from_arrays(records[0])
 
     @classmethod
     def from_arrays(cls, arrays: ArrayRecord) -> "Learned":

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from narrows.errors import NarrowsError, PacketError
 from narrows.federated.prompt.coding import Coding, code, decoded
+from narrows.federated.prompt.local import kept_of
 from narrows.federated.prompt.messages import PROMPT, TAIL, Chosen, Coded, Plan, Terms
 from narrows.federated.prompt.network import NAMES, TOGETHER, Learned, outputs, prompt_gradient
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 Places = tuple[int, ...]
 
 MOST_PICTURES = 1 << 16  # of one device
+COUNT = "num-examples"  # the metric that weighs a device
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,17 @@ class PromptTuning(Strategy):
         """Keep a device's new activations, once all of them decode. Raises PacketError."""
         told, held = Chosen.decode(reply), self._held.get(node, _Held())
         new = [place for place in told.places if place not in held.strings]
-        if not 0 < len(told.places) <= MOST_PICTURES or len(set(told.places)) < len(told.places):
-            raise PacketError(
-                f"{len(told.places)} pictures: expected 1 to {MOST_PICTURES}, each once"
-            )
+        if not told.places or len(set(told.places)) < len(told.places):
+            raise PacketError(f"places {told.places[:8]}...: expected at least one, and each once")
         if len(new) != len(told.strings):
             raise PacketError(f"{len(told.strings)} activations for {len(new)} pictures: resend")
         coding = Coding.from_bytes(told.coding, len(self._learned.prompt))
         if held.coding is not None and told.coding != held.coding.to_bytes():
-            raise PacketError("other tables than this device's first: restart the run")
+            del self._held[node]
+            raise PacketError("other tables than before: it has forgotten, and begins anew")
         strings = held.strings | dict(zip(new, told.strings, strict=True))
+        if len(strings) > MOST_PICTURES:
+            raise PacketError(f"more than {MOST_PICTURES} pictures of one device")
         positions = self._learned.prompt[0].numel()
         for string in told.strings:
             coding.decode([string], 1, positions)
@@ -170,15 +173,23 @@ class PromptTuning(Strategy):
         return Coded(self._report.number, *code(values.numpy(), step))
 
     def _checked(self, node: int, reply: Message) -> Message:
-        """A device's reply as the other strategy may average it. Raises NarrowsError."""
-        (arrays,) = reply.content.array_records.values()
-        learned = Learned.from_arrays(arrays)
+        """A device's reply with what the other strategy may average alone. Raises NarrowsError.
+
+        The pictures that it says it has must be as many as its choice is the kept part of.
+        """
+        learned = Learned.of(reply)
         for name in NAMES:
             ours, theirs = getattr(self._learned, name), getattr(learned, name)
             if ours.shape != theirs.shape or not bool(theirs.isfinite().all()):
                 raise PacketError(
                     f"{name}: expected finite {tuple(ours.shape)}, got {tuple(theirs.shape)}"
                 )
+        found = [record.get(COUNT) for record in reply.content.metric_records.values()]
+        count, chosen = found[0] if found else None, len(self._chosen[node])
+        if not isinstance(count, int) or kept_of(count, self._terms.kept) != chosen:
+            raise PacketError(f"{COUNT} is {count}: {chosen} pictures are no kept part of so many")
+        metrics = MetricRecord({COUNT: count})
+        reply.content = RecordDict({"arrays": learned.to_arrays(), "metrics": metrics})
         return reply
 
     def _exchange(
