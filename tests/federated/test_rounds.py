@@ -277,3 +277,18 @@ def test_shipped_recipes_load():
 def test_a_journal_that_is_being_written_is_read_to_its_last_whole_line(tmp_path):
     (tmp_path / "rounds.jsonl").write_text(json.dumps({"event": "began"}) + '\n{"event": "rou')
     assert read_journal(tmp_path) == [{"event": "began"}]
+
+
+def test_compressed_updates_cost_a_fraction_and_learn_the_same_way(place, tmp_path):
+    """Both ways; what every device holds already, the bundle, does not travel."""
+    trains = ("encoder", "prior", "decoder", "rest")
+    bytes_of, losses = {}, {}
+    for compressed in (True, False):
+        recipe = write_rounds_recipe(tmp_path / f"{compressed}.toml", trains, compressed)
+        _, events = run(place, tmp_path / f"new-{compressed}", recipe)
+        rounds = [event for event in events if event["event"] == "round"]
+        assert all(event["answered"] == CLIENTS and not event["failed"] for event in rounds)
+        bytes_of[compressed] = sum(event["bytes_up"] + event["bytes_down"] for event in rounds)
+        losses[compressed] = rounds[-1]["metrics"]["loss"]
+    assert bytes_of[True] < bytes_of[False] / 10
+    assert losses[True] == pytest.approx(losses[False], rel=0.1)

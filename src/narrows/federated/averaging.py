@@ -5,6 +5,7 @@ from typing import Any
 
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Strategy
 
+from narrows.federated.compression.strategy import CompressedUpdates
 from narrows.federated.recipe import Averaging, RoundsRecipe, Secure
 from narrows.federated.secure.privacy import private
 from narrows.federated.secure.strategy import SecureAggregation
@@ -23,7 +24,7 @@ def learning_strategy(
     inner = _averaging(recipe.averaging, least, share)
     secure = recipe.secure
     if secure is None:
-        return inner
+        return CompressedUpdates(inner) if recipe.compressed else inner
     wrapped: Strategy = inner
     if secure.noise_multiplier:
         wrapped = private(

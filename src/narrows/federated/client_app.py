@@ -16,6 +16,8 @@ from flwr.clientapp.typing import ClientAppCallable
 from safetensors.numpy import load as read_arrays
 
 from narrows.errors import ConfigError
+from narrows.federated.compression.mod import RECORD as COMPRESSED
+from narrows.federated.compression.mod import CompressionMod
 from narrows.federated.learning import count_symbols, learn
 from narrows.federated.measuring import measure
 from narrows.federated.network import Arrays, Network
@@ -37,6 +39,8 @@ def travelling(message: Message, context: Context, call_next: ClientAppCallable)
     recipe = load_rounds_recipe(settings.recipe)
     if recipe.secure or settings.secure_only:
         return SecureMod(settings.credentials)(message, context, call_next)
+    if COMPRESSED in message.content:
+        return CompressionMod()(message, context, call_next)
     return call_next(message, context)
 
 

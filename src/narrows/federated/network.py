@@ -36,6 +36,7 @@ class Network:
     teacher: "Teacher"  # the same as it came
     unsplit: Backbone
     phase: SplitPhase  # what learns
+    begun: Arrays  # what learns, as the bundle has it
 
     @classmethod
     def load(cls, bundle: Path, phase: SplitPhase) -> "Network":
@@ -62,29 +63,33 @@ class Network:
         rated.recall([point.tables for point in load_frame_codec(bundle, manifest).points])
         freeze(model, phase, recipe.freeze_norms)
         model.to(memory_format=torch.channels_last)
-        return cls(bundle, manifest, recipe, model, Teacher(model), unsplit, phase)
+        begun = {name: tensor.numpy().copy() for name, tensor in _learned(model, phase).items()}
+        return cls(bundle, manifest, recipe, model, Teacher(model), unsplit, phase, begun)
 
     @property
     def bottleneck(self) -> RatedBottleneck:
         return _rated(self.bundle, self.model)
 
     def arrays(self) -> Arrays:
-        """What learns, and so travels: all but symbols' distributions, which each device has."""
-        return {name: tensor.numpy(force=True).copy() for name, tensor in self._learned().items()}
+        """What learns, less what the bundle has, which every device holds: this is what travels.
+
+        Symbols' distributions are none of it: each device has its own.
+        """
+        found = _learned(self.model, self.phase)
+        return {name: tensor.numpy() - self.begun[name] for name, tensor in found.items()}
 
     def set(self, arrays: Arrays) -> None:
         """Take what came. Raises ConfigError unless names and shapes are those of `arrays`."""
-        ours = self._learned()
         came = {name: values.shape for name, values in arrays.items()}
-        if came != (wanted := {name: tuple(tensor.shape) for name, tensor in ours.items()}):
+        if came != (wanted := {name: values.shape for name, values in self.begun.items()}):
             different = sorted(set(came.items()) ^ set(wanted.items()))
             raise ConfigError(
                 f"{self.bundle}: arrays that do not fit, such as {different[0]}: server and "
                 "devices need the same bundle and recipe"
             )
         with torch.no_grad():
-            for name, tensor in ours.items():
-                tensor.copy_(torch.tensor(arrays[name]))
+            for name, tensor in _learned(self.model, self.phase).items():
+                tensor.copy_(torch.tensor(self.begun[name] + arrays[name]))
 
     def distributions(self) -> NDArray[np.float32]:
         """Of every point's and channel's symbols: (points, channels, symbols)."""
@@ -117,14 +122,6 @@ class Network:
             (latent.max_height, latent.max_width),
         )
 
-    def _learned(self) -> dict[str, Tensor]:
-        return {
-            f"{part}.{name}": tensor
-            for part, module in learned(self.model, self.phase).items()
-            for name, tensor in module.state_dict().items()
-            if name != "histogram" and not name.endswith("num_batches_tracked")
-        }
-
 
 class Teacher:
     """A bundle's split network as it came, at its finest point: what devices learn from.
@@ -151,6 +148,15 @@ class Teacher:
         with torch.autocast(pixels.device.type, torch.bfloat16):
             maps = body(self._tail.decoder(received))
         return classify(maps.float()), maps.float()
+
+
+def _learned(model: SplitModel, phase: SplitPhase) -> dict[str, Tensor]:
+    return {
+        f"{part}.{name}": tensor.detach()
+        for part, module in learned(model, phase).items()
+        for name, tensor in module.state_dict().items()
+        if name != "histogram" and not name.endswith("num_batches_tracked")
+    }
 
 
 def _recipe_of(bundle: Path, manifest: Manifest) -> Recipe:
