@@ -61,7 +61,7 @@ class Network:
         model.tail.load_state_dict(load_weights(bundle, "tail"), strict=False)
         rated = _rated(bundle, model)
         rated.recall([point.tables for point in load_frame_codec(bundle, manifest).points])
-        freeze(model, phase, recipe.freeze_norms)
+        freeze(model, phase, freeze_norms=True)  # one device's batches are no fleet's statistics
         model.to(memory_format=torch.channels_last)
         begun = {name: tensor.numpy().copy() for name, tensor in _learned(model, phase).items()}
         return cls(bundle, manifest, recipe, model, Teacher(model), unsplit, phase, begun)
