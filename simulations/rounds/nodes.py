@@ -39,16 +39,19 @@ class Nodes(Grid):
         replies = []
         for message in messages:
             self.heard(message)
-            node = message.metadata.dst_node_id
-            if self.lost(node):
+            if self.lost(message.metadata.dst_node_id):
                 continue
-            try:
-                reply = self.app(message, self.contexts[node])
-            except Exception as error:
-                reply = Message(Error(code=0, reason=f"{error}"), reply_to=message)
+            reply = self.answered(message)
             self.heard(reply)
             replies.append(reply)
         return replies
+
+    def answered(self, message: Message) -> Message:
+        """What a node's app says to a message."""
+        try:
+            return self.app(message, self.contexts[message.metadata.dst_node_id])
+        except Exception as error:
+            return Message(Error(code=0, reason=f"{error}"), reply_to=message)
 
     def set_run(self, run: Any) -> None:
         raise NotImplementedError

@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def learnt(place: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Two rounds by which the encoder learnt: where the new bundle is, its manifest, the journal."""
+    """Two rounds in which the encoder learnt: the new bundle, its manifest, the journal."""
     folder = tmp_path_factory.mktemp("learnt")
     recipe = write_rounds_recipe(folder / "recipe.toml")
     manifest, events = run(place, folder / "new", recipe)
