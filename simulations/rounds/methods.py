@@ -73,7 +73,8 @@ class LGreco:
     def _tried(self, change: Reals, tensor: Tensor) -> list[Choice]:
         rows, columns = tensor.matrix
         ranks = [rank for rank in self.RANKS if rank * (rows + columns) < tensor.size]
-        coded = [low_rank(change, tensor, rank) for rank in ranks] if rows > 1 else []
+        wide = rows > 1 and tensor.size >= FEWEST_LOW_RANK
+        coded = [low_rank(change, tensor, rank) for rank in ranks] if wide else []
         coded = coded or [levels(change, max(float(np.abs(change).max(initial=0)) * 2**-15, 1e-30))]
         return [Choice(one, float(np.square(change - approximation(one, tensor)).sum()),
                        FLOAT_BITS * (one.rank * (rows + columns) or tensor.size))

@@ -48,6 +48,7 @@ def test_every_method_learns_and_its_bytes_are_counted(pictures, capsys, tmp_pat
     assert found["accuracy"] > 0.3
     assert found["bytes_up"] + found["bytes_down"] < found["fedavg_bytes"] / 10
     assert found["peers"]["lgreco"]["times_fewer_up"] > 10
+    assert found["peers"]["lgreco"]["accuracy"] > 0.3
     assert found["peers"]["compeft"]["times_fewer_up"] > 50
     assert found["peers"]["compeft"]["bytes_down"] == 5 * 4 * model
     assert (found["rounds"], found["clients"], found["clients_a_round"]) == (5, 8, 4)
