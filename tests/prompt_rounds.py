@@ -22,9 +22,9 @@ FINE = {"activation_step": 0.01, "output_step": 0.01, "gradient_step": 0.01}
 def network() -> ThreeParts:
     torch.manual_seed(3)
     backbone = build_backbone("small_resnet", LABELS, 4)
-    for parameter in backbone.parameters():  # its norms begin at zero, which hides whole branches
-        if parameter.ndim == 1:
-            torch.nn.init.uniform_(parameter, 0.5, 1.0)
+    for norm in backbone.modules():  # the last of a branch begins at zero, which hides all before
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(norm.weight)
     return cut_in_three(backbone, 1)
 
 

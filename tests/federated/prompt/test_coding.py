@@ -43,7 +43,9 @@ def test_a_string_is_as_long_as_its_channels_entropies():
     values = drawn(20, 16, 256)
     coding = Coding.fit(values, 0.5)
     ideal_bits = 0.0
-    for channel in np.rint(values / coding.steps[:, None]).transpose(1, 0, 2):
+    for channel in np.rint((values - coding.centres[:, None]) / coding.steps[:, None]).transpose(
+        1, 0, 2
+    ):
         counts = np.unique(channel, return_counts=True)[1]
         ideal_bits -= (counts * np.log2(counts / counts.sum())).sum()
     assert ideal_bits / 8 < len(coding.encode(values)) < 1.02 * ideal_bits / 8 + 100

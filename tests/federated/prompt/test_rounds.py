@@ -13,7 +13,7 @@ from prompt_rounds import FINE, SIDE, Link, examples, network, rounds, told, tun
 
 from narrows.federated.prompt.memory import Memory
 from narrows.federated.prompt.messages import Chosen, Coded, Plan, Terms
-from narrows.federated.prompt.network import NAMES, Learned, predict
+from narrows.federated.prompt.network import NAMES, Learned
 
 
 def gradient_of_unsplit(parts, learned, data):
@@ -59,15 +59,6 @@ def test_the_average_is_weighted_by_pictures():
     }
     wanted = 0.25 * single[1] + 0.75 * single[2]
     assert arrays["weight"].numpy() == pytest.approx(wanted, abs=1e-6)
-
-
-def test_it_learns():
-    parts = network()
-    terms = {"local_epochs": 4, "tail_epochs": 4, "batch": 8, "learning_rate": 0.05}
-    learned = Learned.from_arrays(rounds(Link(parts, 3), tuning(parts, **terms), parts, 4))
-    new = examples(99, 100)
-    right = predict(parts.body, parts.head(new.pixels), learned).argmax(1) == new.labels
-    assert right.float().mean() > 0.8  # chance: 0.2
 
 
 def test_local_epochs_use_neither_body_nor_network():

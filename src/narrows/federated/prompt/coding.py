@@ -1,9 +1,9 @@
 """Activations, outputs and gradients to bytes and back: rounded, then entropy-coded.
 
-A channel's step is a fraction of its own standard deviation. Symbols are coded with integer tables
-counted on what is sent, one a channel, or one for several neighbours where a channel has too few
-numbers to pay for a table. Steps and tables travel with the symbols; `narrows.codec.strings` seals
-them, so bytes that changed on the way are an error and never other numbers.
+A channel is rounded around its mean, in steps of a fraction of its standard deviation. Symbols are
+coded with integer tables counted on what is sent, one a channel, or one for several neighbours
+where a channel has too few numbers to pay for a table. Means, steps and tables travel with the
+symbols; `narrows.codec.strings` seals all, so changed bytes are an error and never other numbers.
 """
 
 from collections.abc import Sequence
@@ -30,6 +30,7 @@ MOST_SYMBOLS = 1 << 26
 
 
 class _Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    centres: bytes
     steps: bytes
     offsets: bytes
     lengths: bytes
@@ -38,8 +39,9 @@ class _Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class Coding:
-    """Steps, float32 (channels,), and tables for equal runs of channels."""
+    """Centres and steps, float32 (channels,), and tables for equal runs of channels."""
 
+    centres: NDArray[np.float32]
     steps: NDArray[np.float32]
     tables: CodingTables
 
@@ -58,9 +60,11 @@ class Coding:
         deviation = values.std((0, 2), dtype=np.float64)
         magnitude = np.sqrt(np.square(values, dtype=np.float64).mean((0, 2)))
         steps = step * np.maximum(deviation, LEAST_DEVIATION * magnitude)
-        steps = np.maximum(steps, np.abs(values).max((0, 2)) / LIMIT)  # nothing is cut off
+        centres = values.mean((0, 2), dtype=np.float64).astype(np.float32)
+        furthest = np.abs(values - centres[:, None]).max((0, 2))
+        steps = np.maximum(steps, furthest / LIMIT)  # nothing is cut off
         steps = np.maximum(steps, np.finfo(np.float32).tiny).astype(np.float32)
-        rows = _rounded(values, steps)
+        rows = _rounded(values, centres, steps)
         alike = -(-PER_TABLE // rows.shape[1])
         together = _together(len(rows), -(-len(rows) // alike))
         groups = [rows[i : i + together] for i in range(0, len(rows), together)]
@@ -69,7 +73,7 @@ class Coding:
             np.bincount((group - np.int32(low)).reshape(-1))
             for group, low in zip(groups, lowest, strict=True)
         ]
-        return cls(steps, CodingTables.from_pmfs(counts, lowest))
+        return cls(centres, steps, CodingTables.from_pmfs(counts, lowest))
 
     def encode(self, values: Values) -> bytes:
         """float32 (n, channels, positions) -> a sealed string.
@@ -77,7 +81,7 @@ class Coding:
         Raises:
             ShapeError: more than a string holds.
         """
-        rows = _rounded(values, self.steps)
+        rows = _rounded(values, self.centres, self.steps)
         counts = self._counts(rows.shape[1])
         coded = coder.encode_rows(rows.reshape(-1), counts, self.tables.arrays)
         return seal(coded, counts, self._key())
@@ -98,13 +102,15 @@ class Coding:
             if error is not None:
                 raise CorruptPayload(f"string {number} does not decode: {error}: resend")
         values = symbols.reshape(len(strings), channels, n, positions) * self.steps[:, None, None]
+        values += self.centres[:, None, None]
         ordered = values.transpose(0, 2, 1, 3).reshape(-1, channels, positions)
         return np.ascontiguousarray(ordered, np.float32)
 
     def to_bytes(self) -> bytes:
         arrays = self.tables.arrays
         told = _Told(
-            self.steps.astype("<f4").tobytes(), arrays.offsets.astype("<i4").tobytes(),
+            _bytes(self.centres),
+            _bytes(self.steps), arrays.offsets.astype("<i4").tobytes(),
             arrays.lengths.astype("<i4").tobytes(), arrays.cdf.astype("<u2").tobytes(),
         )  # fmt: skip
         return msgspec.msgpack.encode(told)
@@ -118,7 +124,9 @@ class Coding:
         """
         try:
             told = msgspec.msgpack.decode(data, type=_Told)
-            steps = np.frombuffer(told.steps, "<f4").astype(np.float32)
+            centres, steps = (
+                np.frombuffer(data, "<f4").astype(np.float32) for data in (told.centres, told.steps)
+            )
             tables = TableArrays(
                 np.frombuffer(told.offsets, "<i4").astype(np.int32),
                 np.frombuffer(told.lengths, "<i4").astype(np.int32),
@@ -126,15 +134,17 @@ class Coding:
             )
         except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
             raise PacketError(f"no tables of this coder: {error}: resend") from None
-        if len(steps) != channels or not (np.isfinite(steps) & (steps > 0)).all():
-            raise ShapeError(f"expected {channels} steps above 0, got {len(steps)}")
+        if not len(centres) == len(steps) == channels:
+            raise ShapeError(f"expected {channels} centres and steps, got {len(steps)}")
+        if not (np.isfinite(centres) & np.isfinite(steps) & (steps > 0)).all():
+            raise ShapeError("centres must be finite, and steps above 0: resend")
         if -(-channels // _together(channels, tables.channels)) != tables.channels:
             raise ShapeError(f"{tables.channels} tables do not fit {channels} channels")
-        return cls(steps, CodingTables(tables))
+        return cls(centres, steps, CodingTables(tables))
 
     def _key(self) -> bytes:
         """What a string's checksum covers beside its own bytes."""
-        return fingerprint(self.tables) + self.steps.astype("<f4").tobytes()
+        return fingerprint(self.tables) + _bytes(self.centres) + _bytes(self.steps)
 
     def _counts(self, each: int) -> NDArray[np.uint64]:
         """Symbols of each table, where a channel has `each`."""
@@ -162,7 +172,11 @@ def _together(channels: int, tables: int) -> int:
     return -(-channels // tables)
 
 
-def _rounded(values: Values, steps: NDArray[np.float32]) -> Symbols:
+def _bytes(values: NDArray[np.float32]) -> bytes:
+    return values.astype("<f4").tobytes()
+
+
+def _rounded(values: Values, centres: NDArray[np.float32], steps: NDArray[np.float32]) -> Symbols:
     """(n, channels, positions) -> int16 (channels, n * positions)."""
-    rows = values.transpose(1, 0, 2).reshape(len(steps), -1)
+    rows = values.transpose(1, 0, 2).reshape(len(steps), -1) - centres[:, None]
     return np.clip(np.rint(rows / steps[:, None]), -LIMIT, LIMIT).astype(np.int16)
