@@ -13,7 +13,7 @@ from narrows.federated.prompt.messages import RECORD, Terms
 from narrows.federated.prompt.network import ThreeParts, cut_in_three
 from narrows.federated.prompt.strategy import PromptTuning
 from narrows.models.backbones import build_backbone
-from narrows.simulations.prompt.grid import MeasuredGrid
+from narrows.simulations.prompt.grid import MeasuredNodes
 
 LABELS, SIDE = 5, 32
 FINE = {"activation_step": 0.01, "output_step": 0.01, "gradient_step": 0.01}
@@ -39,7 +39,7 @@ def examples(node: int, count: int = 24) -> Examples:
     )
 
 
-class Link(MeasuredGrid):
+class Link(MeasuredNodes):
     """Keeps replies; loses those that `lost` says, and changes messages by `changed`."""
 
     def __init__(self, parts: ThreeParts, nodes: int, of: Callable = examples) -> None:
@@ -59,17 +59,17 @@ class Link(MeasuredGrid):
             if self.lost(node, action):
                 continue
             self.changed(node, action, "down", message)
-            reply = self._answered(message)
+            reply = self.answered(message)
             self.changed(node, action, "up", reply)
             found.append(reply)
         self.replies += found
         return found
 
     def context(self, node: int):
-        return self._contexts[node]
+        return self.contexts[node]
 
     def alone(self, message: Message) -> Message:
-        return self._answered(message)
+        return self.answered(message)
 
 
 def tuning(parts: ThreeParts, **terms) -> PromptTuning:

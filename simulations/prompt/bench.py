@@ -46,7 +46,7 @@ from narrows.simulations.prompt.baselines import (
     weights_of,
     whole_outputs,
 )
-from narrows.simulations.prompt.grid import MeasuredGrid
+from narrows.simulations.prompt.grid import MeasuredNodes
 from narrows.simulations.prompt.report import draw_prompt, print_prompt
 from narrows.training.data import load_photographs
 from narrows.training.teacher import load_teacher
@@ -164,7 +164,7 @@ def _run(
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         total = asked.rounds * asked.clients * exchanges
         task = progress.add_task(name, total=total)
-        grid = MeasuredGrid(app, asked.clients, lambda: progress.advance(task))
+        grid = MeasuredNodes(app, asked.clients, lambda: progress.advance(task))
 
         def score(number: int, now: ArrayRecord) -> MetricRecord:
             right = logits(now).argmax(1) == data.held_out.labels

@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
-FIRST_NODE = 100
+FIRST_NODE = 1
 
 
 class Nodes(Grid):

@@ -89,9 +89,9 @@ def test_bytes_are_far_fewer_than_the_arrays():
 
 def test_a_lost_answer_and_a_lost_state_cost_a_round_and_no_more():
     nodes, strategy = Nodes(3, app(CompressionMod())), CompressedUpdates(averaging())
-    stages = {2: lambda: setattr(nodes, "lost", lambda node: node == 100),
+    stages = {2: lambda: setattr(nodes, "lost", lambda node: node == 1),
               3: lambda: setattr(nodes, "lost", lambda node: False),
-              4: lambda: nodes.contexts[101].state.clear()}  # fmt: skip
+              4: lambda: nodes.contexts[2].state.clear()}  # fmt: skip
 
     def look(number, _):
         stages.get(number + 1, lambda: None)()
@@ -122,7 +122,7 @@ def test_a_damaged_reply_is_dropped_by_name_and_the_round_goes_on(caplog):
 
     def heard(message):
         ours = None if message.has_error() else message.content.config_records.get(RECORD)
-        if message.metadata.src_node_id == 102 and ours is not None and "update" in ours:
+        if message.metadata.src_node_id == 3 and ours is not None and "update" in ours:
             update = bytearray(ours["update"])
             update[-1] ^= 1
             message.content[RECORD] = ConfigRecord({"update": bytes(update)})
@@ -131,8 +131,8 @@ def test_a_damaged_reply_is_dropped_by_name_and_the_round_goes_on(caplog):
     with caplog.at_level(logging.WARNING):
         strategy.start(nodes, arrays(), num_rounds=2)
     assert [r.arrived for r in strategy.reports] == [3, 3]
-    assert strategy.reports[0].dropped[0].startswith("102: ChecksumError")
-    assert "102" in caplog.text
+    assert strategy.reports[0].dropped[0].startswith("3: ChecksumError")
+    assert "node 3: ChecksumError" in caplog.text
 
 
 def test_a_damaged_model_is_an_error_at_the_client_and_sent_whole_next_time():
@@ -140,7 +140,7 @@ def test_a_damaged_model_is_an_error_at_the_client_and_sent_whole_next_time():
     rounds = [0]
 
     def heard(message):
-        if message.metadata.dst_node_id == 101 and RECORD in message.content:
+        if message.metadata.dst_node_id == 2 and RECORD in message.content:
             rounds[0] += 1
             if rounds[0] == 2:
                 ours = dict(message.content[RECORD])
@@ -188,7 +188,7 @@ def test_impossible_settings_are_refused():
     with pytest.raises(ConfigError):
         CompressionMod(feedback=1.5)
     with pytest.raises(SessionError):
-        CompressedUpdates(averaging()).held_by(100)
+        CompressedUpdates(averaging()).held_by(1)
 
 
 def test_a_first_round_without_answers_costs_nothing_later():

@@ -76,10 +76,10 @@ def test_a_run_gives_the_mean_of_the_plain_integers(quantised):
 @pytest.mark.parametrize("stage", STAGES)
 def test_three_of_ten_vanish_and_the_sum_is_that_of_the_others(stage, quantised):
     grid, strategy = SecureNodes(10, app_of), secured()
-    gone = {101, 104, 108}
+    gone = {2, 5, 9}
     late = STAGES.index(stage)
     grid.silent = lambda node, now: (
-        (node in gone and STAGES.index(now) >= late) or (node == 101 and now == "train")
+        (node in gone and STAGES.index(now) >= late) or (node == 2 and now == "train")
     )
     result = strategy.start(grid, model(), num_rounds=1)
     (report,) = strategy.reports
@@ -91,13 +91,13 @@ def test_three_of_ten_vanish_and_the_sum_is_that_of_the_others(stage, quantised)
 @pytest.mark.parametrize("stage", STAGES)
 def test_when_too_many_vanish_the_round_is_skipped_and_the_next_begins_anew(stage, quantised):
     grid, strategy = SecureNodes(6, app_of), secured()
-    gone = {101, 102, 103, 104}
+    gone = {2, 3, 4, 5}
     rounds = []
 
     def lost(node, now):
         return len(rounds) < 2 and (
             (node in gone and STAGES.index(now) >= STAGES.index(stage))
-            or (node == 101 and now == "train")
+            or (node == 2 and now == "train")
         )
 
     grid.silent = lost
@@ -128,7 +128,7 @@ def test_any_strategy_that_averages_can_be_wrapped(inner, kept, quantised):
 def test_who_vanished_is_asked_for_shares_again_and_takes_part(quantised):
     grid, strategy = SecureNodes(6, app_of), secured()
     seen = []
-    grid.silent = lambda node, now: node == 102 and not seen and now == "train"
+    grid.silent = lambda node, now: node == 3 and not seen and now == "train"
     strategy.start(
         grid, model(), num_rounds=2, evaluate_fn=lambda n, a: seen.append(n) if n else None
     )
@@ -146,7 +146,7 @@ def test_a_node_that_comes_later_or_lost_its_state_joins_a_new_session(quantised
             grid.contexts[200] = Context(1, 200, {}, RecordDict(), {})
             grid.apps[200] = app_of(200)
         if number == 2:
-            grid.contexts[103].state = RecordDict()  # its SuperNode was restarted
+            grid.contexts[4].state = RecordDict()  # its SuperNode was restarted
 
     strategy.start(grid, model(), num_rounds=4, evaluate_fn=between)
     assert [r.survivors for r in strategy.reports] == [5, 6, 5, 5]
@@ -162,14 +162,14 @@ def test_evaluation_goes_on_as_ever():
 
 def test_certified_clients_go_by_their_certificates(tmp_path, quantised):
     authority = Authority.create(tmp_path / "ca")
-    for node in range(100, 104):
+    for node in range(1, 5):
         authority.enroll(f"camera-{node}", tmp_path / str(node))
     grid = SecureNodes(4, lambda node: app_of(node, tmp_path / str(node)))
     strategy = secured()
-    grid.silent = lambda node, now: node == 102 and now == "train"
+    grid.silent = lambda node, now: node == 3 and now == "train"
     strategy.start(grid, model(), num_rounds=1)
     assert strategy.reports[0].survivors == 3
-    twins = SecureNodes(4, lambda node: app_of(node, tmp_path / "100"))
+    twins = SecureNodes(4, lambda node: app_of(node, tmp_path / "1"))
     strategy = secured()
     strategy.start(twins, model(), num_rounds=1)
     assert "two nodes have credentials of the same device" in strategy.reports[0].error
@@ -178,7 +178,7 @@ def test_certified_clients_go_by_their_certificates(tmp_path, quantised):
 def test_neither_messages_nor_logs_hold_a_clients_update(quantised, caplog):
     caplog.set_level(logging.DEBUG)
     grid, strategy = SecureNodes(5, app_of), secured()
-    grid.silent = lambda node, now: node == 102 and now == "train"
+    grid.silent = lambda node, now: node == 3 and now == "train"
     strategy.start(grid, model(), num_rounds=2)
     received = b"".join(grid.received)
     logs = caplog.text
