@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from narrows.cli import bench_rounds  # noqa: F401  # its commands join those of `bench`
 from narrows.cli.bench import bench
 from narrows.cli.bundle import bundle
 from narrows.cli.demo import demo
@@ -12,6 +13,7 @@ from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
 from narrows.cli.pki import pki
 from narrows.cli.plan import plan
+from narrows.cli.rounds import rounds
 from narrows.cli.serve import serve
 from narrows.cli.simulate import simulate
 from narrows.cli.top import top
@@ -30,6 +32,7 @@ for command in (demo, edge, serve, top, evaluate, train, simulate, plan, doctor)
 app.add_typer(bundle, name="bundle")
 app.add_typer(pki, name="pki")
 app.add_typer(vertical, name="vertical")
+app.add_typer(rounds, name="rounds")
 app.add_typer(bench, name="bench")
 
 
