@@ -31,7 +31,7 @@ from narrows.simulations.scenarios.scenario import MOST_PROCESSES, DeviceClass, 
 from narrows.simulations.scenarios.servers import ServerProcess
 
 PHOTOGRAPHS = 200
-END_S = 60.0  # beyond the scenario's seconds and deadline
+LIMIT_S = 240.0  # beyond seconds and deadline: a busy machine starts processes slowly
 PIPE = asyncio.subprocess.PIPE
 
 
@@ -113,12 +113,12 @@ async def _run(run: Running, paths: list[Path], show: Show) -> None:
         collecting = [_collect(run, *device, paths) for device in devices]
         faults = [asyncio.ensure_future(_fail(run, fault)) for fault in run.scenario.faults]
         shown = asyncio.ensure_future(_show(run, show))
-        limit_s = run.scenario.seconds + run.scenario.deadline_ms / 1e3 + END_S
+        limit_s = run.scenario.seconds + run.scenario.deadline_ms / 1e3 + LIMIT_S
         try:
             await asyncio.wait_for(asyncio.gather(*collecting), limit_s)
         except asyncio.TimeoutError:
             raise LinkError(
-                f"devices were not done {END_S:.0f} s after the scenario's end"
+                f"devices were not done {LIMIT_S:.0f} s after the scenario's end"
             ) from None
         finally:
             for task in (*faults, shown):
@@ -145,10 +145,10 @@ async def _device(run: Running, kind: str, spec: DeviceClass, number: int) -> As
             sys.executable, "-m", "narrows", "edge", "-", "--json", "--server", ",".join(addresses),
             "--bundle", str(run.scenario.bundle), "--point", point, "--fps", str(spec.fps),
             "--window", str(spec.window), "--deadline-ms", str(run.scenario.deadline_ms),
-            "--task", run.scenario.tasks, "--give-up-seconds", str(run.scenario.seconds + END_S),
+            "--task", run.scenario.tasks, "--give-up-seconds", str(run.scenario.seconds + LIMIT_S),
         )  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
         if spec.cpu_share < 1:
             run.limited = stack.enter_context(cpu_share(process.pid, spec.cpu_share))
@@ -164,9 +164,15 @@ async def _collect(
     run: Running, process: asyncio.subprocess.Process, kind: str, spec: DeviceClass, number: int,
     paths: list[Path],
 ) -> None:  # fmt: skip
-    """Feed a device its photographs, keep its records; each device begins at another one."""
+    """Feed a device its photographs, keep its records; each device begins at another one.
+
+    Raises:
+        LinkError: the device ended without a frame; with what it said.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
+    assert process.stderr is not None
+    said = asyncio.ensure_future(process.stderr.read())
     frames = max(1, round(spec.fps * run.scenario.seconds))
     mine = islice(cycle(paths[number % len(paths) :] + paths[: number % len(paths)]), frames)
     process.stdin.write("".join(f"{path}\n" for path in mine).encode())
@@ -179,6 +185,9 @@ async def _collect(
             peak_mb = record["summary"]["peak_memory_bytes"] / 1e6
             if peak_mb > spec.memory_mb:
                 run.over_memory.add(kind)
+    if await process.wait() and number not in run.heard:  # else its frames tell of a lost server
+        why = (await said).decode(errors="replace").strip()[-500:]
+        raise LinkError(f"device {number} ({kind}) ended with code {process.returncode}: {why}")
 
 
 def _keep(run: Running, record: dict[str, Any], kind: str, number: int) -> None:

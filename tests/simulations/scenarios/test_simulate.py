@@ -107,7 +107,6 @@ def test_what_ships_is_listed():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
 def test_the_same_scenario_in_processes(tmp_path, tiny_bundle):
     for label in ("cat", "dog"):
         for number in range(3):
