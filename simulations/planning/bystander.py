@@ -39,7 +39,10 @@ class Bystander:
         return float(np.percentile(self._late_ms, percent)) if self._late_ms else 0.0
 
     def _sleep(self) -> None:
-        while not self._done.is_set():
-            due = time.monotonic() + PERIOD_S
+        woke, done = time.monotonic(), False
+        while not done:
+            done = self._done.is_set()  # before a sleep, so that what came earlier is still counted
             time.sleep(PERIOD_S)
-            self._late_ms.append(1e3 * (time.monotonic() - due))
+            now = time.monotonic()
+            self._late_ms.append(1e3 * max(0.0, now - woke - PERIOD_S))
+            woke = now

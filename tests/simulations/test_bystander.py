@@ -14,6 +14,7 @@ def test_a_stopped_process_is_late():
         "import sys\n"
         "from narrows.simulations.planning.bystander import Bystander\n"
         "with Bystander() as bystander:\n"
+        "    while not bystander.late_ms(100): pass\n"
         "    print('ready', flush=True); sys.stdin.readline()\n"
         "print(bystander.late_ms(100))\n"
     )

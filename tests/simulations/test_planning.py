@@ -1,4 +1,4 @@
-"""Plans: fleets grow with devices, meet their deadline, say what is impossible, and are quick."""
+"""Plans: fleets grow with devices, meet their deadline, and say what is impossible."""
 
 import json
 import math

@@ -20,7 +20,7 @@ TEXT = """
 name = "mine"
 bundle = "{bundle}"
 seconds = {seconds}
-deadline_ms = 5000
+deadline_ms = {deadline_ms}
 ways = ["fixed:0", "fixed:2"]
 [classes.camera]
 devices = 2
@@ -35,9 +35,9 @@ for_s = 0.5
 """
 
 
-def simulate(tmp_path, bundle, *arguments: str, seconds: int = 6):
+def simulate(tmp_path, bundle, *arguments: str, seconds: int = 6, deadline_ms: int = 5000):
     path = tmp_path / "mine.toml"
-    path.write_text(TEXT.format(bundle=bundle, seconds=seconds))
+    path.write_text(TEXT.format(bundle=bundle, seconds=seconds, deadline_ms=deadline_ms))
     told = ["simulate", str(path), "--runs", str(tmp_path / "runs"), "--json", *arguments]
     return CliRunner().invoke(app, told)
 
@@ -94,7 +94,8 @@ def test_seeds_repeat(tmp_path, tiny_bundle):
 
 def test_a_point_that_the_bundle_lacks_is_told(tmp_path, tiny_bundle):
     path = tmp_path / "mine.toml"
-    path.write_text(TEXT.format(bundle=tiny_bundle, seconds=5).replace("fixed:2", "fixed:9"))
+    text = TEXT.format(bundle=tiny_bundle, seconds=5, deadline_ms=5000)
+    path.write_text(text.replace("fixed:2", "fixed:9"))
     done = CliRunner().invoke(app, ["simulate", str(path), "--runs", str(tmp_path / "runs")])
     assert isinstance(done.exception, ConfigError)
     assert "way 'fixed:9': tiny has the operating points 0, 1, 2" in str(done.exception)
@@ -114,7 +115,8 @@ def test_the_same_scenario_in_processes(tmp_path, tiny_bundle):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (48, 40), (40 * number, 90, 120)).save(path)
     photographs = str(tmp_path / "photographs")
-    done = simulate(tmp_path, tiny_bundle, "--in", "processes", "--data", photographs, seconds=3)
+    arguments = ["--in", "processes", "--data", photographs]
+    done = simulate(tmp_path, tiny_bundle, *arguments, seconds=3, deadline_ms=20_000)
     assert done.exception is None
     result = json.loads(done.stdout)
     assert result["ran"] == "in processes"
