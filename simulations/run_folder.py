@@ -37,7 +37,6 @@ EVENTS = pa.schema(
         ("sendings", pa.int16()),
         ("status", pa.string()),
         ("missed", pa.bool_()),  # its deadline
-        ("correct", pa.bool_()),  # null where nothing was recognised or no label is known
     ]
 )
 

@@ -36,7 +36,7 @@ def _row(way: str, frame: Taken, deadline_ms: float) -> tuple[Any, ...]:
         frame.packet_bytes, frame.head_ns / 1e6, *(_ms(moment) for moment in moments),
         _ms(frame.answered_ns), latency_ms, frame.batch or None,
         frame.replica if frame.replica >= 0 else None, frame.sendings, frame.status or "UNANSWERED",
-        latency_ms is None or latency_ms > deadline_ms, None,
+        latency_ms is None or latency_ms > deadline_ms,
     )  # fmt: skip
 
 
@@ -87,10 +87,7 @@ def _number(value: Any) -> float | None:
 
 
 def _accuracy(columns: Columns, bundle: Bundle) -> float | None:
-    """Of answered frames: seen where labels were, else the manifest's of each frame's point."""
-    seen = [value for value in columns["correct"] if value is not None]
-    if seen:
-        return sum(seen) / len(seen)
+    """Of answered frames, by the manifest's of each one's point."""
     points = [
         point
         for point, status in zip(columns["point"], columns["status"], strict=True)

@@ -31,14 +31,10 @@ class Progress:
     def settled(self, frame: Taken) -> None:
         """A frame has its status."""
         latency_ms = (frame.answered_ns - frame.due_ns) / 1e6
-        self.add(frame.status, latency_ms)
-
-    def add(self, status: str, latency_ms: float) -> None:
-        """Count one frame."""
-        self.statuses[status] += 1
-        if status == "OK":
+        self.statuses[frame.status] += 1
+        if frame.status == "OK":
             self.latencies_ms.append(latency_ms)
-        self.missed += status != "OK" or latency_ms > self.deadline_ms
+        self.missed += frame.status != "OK" or latency_ms > self.deadline_ms
 
 
 class LiveTable:

@@ -72,7 +72,7 @@ def _page(scenario: Scenario, result: Mapping[str, Any]) -> str:
         f"<style>{STYLE}</style><h1>{html.escape(scenario.name)}</h1>"
         f"<p>{html.escape(scenario.about)}</p>"
         f"<p>{scenario.devices:,} devices, {scenario.seconds:g} s, deadline "
-        f"{scenario.deadline_ms} ms, run {html.escape(str(result['ran']))}.</p>"
+        f"{scenario.deadline_ms} ms, in simulated time.</p>"
         f"<img src=frames.png alt='latencies'><table><tr><th></th>{names}</tr>{rows}</table>"
         "<p>Every frame: events.parquet. What was asked for: config.json.</p>"
     )

@@ -1,4 +1,4 @@
-"""`narrows simulate`: a scenario run one way or another, its folder written, its figures told."""
+"""`narrows simulate`: a scenario run, its folder written, its figures told."""
 
 import json
 from dataclasses import dataclass
@@ -8,15 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from narrows.errors import ConfigError
 from narrows.simulations.planning.kept_times import service_times
 from narrows.simulations.run_folder import RunFolder
-from narrows.simulations.scenarios.figures import Columns, result_of
-from narrows.simulations.scenarios.in_time import Show, bundle_of, simulate_in_time
+from narrows.simulations.scenarios.figures import result_of
+from narrows.simulations.scenarios.in_time import bundle_of, simulate_in_time
 from narrows.simulations.scenarios.progress import live_table
-from narrows.simulations.scenarios.scenario import Scenario, load_scenario
-
-RUNNERS = ("time", "processes")
+from narrows.simulations.scenarios.scenario import load_scenario
 
 
 @dataclass(frozen=True)
@@ -24,26 +21,24 @@ class Asked:
     """What the command was given."""
 
     scenario: str
-    runner: str | None  # None: the scenario's own
     seed: int
     service: Path | None  # service times; None: this machine's
-    data: Path | None  # photographs for devices that are processes
     runs: Path
 
 
 def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     """Run, write the folder, print. Raises NarrowsError."""
     scenario = load_scenario(asked.scenario)
-    runner = asked.runner or scenario.runner
-    if runner not in RUNNERS:
-        raise ConfigError(f"--in {runner}: expected one of {', '.join(RUNNERS)}")
     bundle, console = bundle_of(scenario), Console(stderr=as_json)
+    server = scenario.server
+    times = service_times(asked.service, scenario.bundle, server.threads, server.max_batch, console)
     folder = RunFolder.create(asked.runs, scenario.name)
     with live_table(console, quiet=as_json or not console.is_terminal) as table:
-        columns, config = _run(scenario, runner, asked, console, table.show)
-    folder.write_config({"seed": asked.seed, "scenario": scenario.model_dump(mode="json")} | config)
+        columns = simulate_in_time(scenario, times, bundle, asked.seed, table.show)
+    told, service = scenario.model_dump(mode="json"), times.model_dump(mode="json")
+    folder.write_config({"seed": asked.seed, "scenario": told, "service": service})
     folder.write_events(columns)
-    result = result_of(scenario, columns, bundle) | {"ran": config["ran"], "run": str(folder.path)}
+    result = result_of(scenario, columns, bundle) | {"run": str(folder.path)}
     folder.write_result(result)
     from narrows.simulations.scenarios.report import write_report
 
@@ -52,23 +47,8 @@ def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     return result
 
 
-def _run(
-    scenario: Scenario, runner: str, asked: Asked, console: Console, show: Show
-) -> tuple[Columns, dict[str, Any]]:
-    """Columns of every frame, and what the run's `config.json` says of how."""
-    if runner == "processes":
-        from narrows.simulations.scenarios.in_processes import simulate_in_processes
-
-        columns, how = simulate_in_processes(scenario, asked.data, asked.seed, show)
-        return columns, {"ran": "in processes"} | how
-    server = scenario.server
-    times = service_times(asked.service, scenario.bundle, server.threads, server.max_batch, console)
-    columns = simulate_in_time(scenario, times, bundle_of(scenario), asked.seed, show)
-    return columns, {"ran": "in simulated time", "service": times.model_dump(mode="json")}
-
-
 def _print(console: Console, result: dict[str, Any]) -> None:
-    table = Table("", *result["ways"], title=f"{result['scenario']}, {result['ran']}")
+    table = Table("", *result["ways"], title=f"{result['scenario']}, in simulated time")
     for key in ("frames", "answered", "missed_deadline"):
         table.add_row(key.replace("_", " "), *(f"{p[key]:,}" for p in result["ways"].values()))
     for key in ("p50_ms", "p95_ms", "p99_ms", "accuracy", "bytes_per_frame", "joules_per_frame"):

@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 SCENARIOS = Path(__file__).parent
-MOST_DEVICES, MOST_PROCESSES = 100_000, 64
+MOST_DEVICES = 100_000
 
 
 class _Strict(BaseModel):
@@ -42,7 +42,6 @@ class DeviceClass(_Strict):
     fps: float = Field(gt=0, le=1000)
     link: str  # a profile by name or as RATE,DELAY; every device has its own line
     cpu_share: float = Field(default=1.0, gt=0, le=1)  # of one core of the measured machine
-    memory_mb: float | None = Field(default=None, gt=0)  # a device's peak, at most
     battery_wh: float | None = Field(default=None, gt=0)  # at the start; then it stops
     active_watts: float | None = Field(default=None, ge=0)  # more than idle, while it computes
     radio_joules_per_mb: float | None = Field(default=None, ge=0)  # sent
@@ -72,9 +71,7 @@ class Scenario(_Strict):
     bundle: Path = Path("models/zoo/classify")
     seconds: float = Field(gt=0, le=86_400)
     deadline_ms: int = Field(ge=1)
-    tasks: Literal["classification", "detection", "segmentation", "all"] = "all"
     ways: tuple[str, ...] = Field(default=("fixed:0",), min_length=1)  # each is run by itself
-    runner: Literal["time", "processes"] = "time"
     server: Server = Server()
     classes: dict[str, DeviceClass] = Field(min_length=1)
     faults: tuple[Fault, ...] = ()

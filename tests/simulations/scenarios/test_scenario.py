@@ -38,7 +38,6 @@ def test_what_ships_loads(name):
         (("fps = 1", "fps = -1"), r"classes.camera.fps: "),
         (("name =", 'ways = ["guess:1"]\nname ='), r"ways: .*expected one of fixed"),
         (("name =", 'ways = ["fixed:x"]\nname ='), r"ways: .*expected an operating point"),
-        (("name =", 'runner = "clouds"\nname ='), r"runner: "),
         (
             ("[classes", f'{FAULT}kind = "link"\ndevices = "bus"\n[classes'),
             r"faults.0.devices: no class 'bus'; there are camera",

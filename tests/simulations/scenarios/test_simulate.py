@@ -1,4 +1,4 @@
-"""`narrows simulate`: the folder it leaves, the figures it tells, and a run in processes."""
+"""`narrows simulate`: the folder it leaves and the figures it tells."""
 
 import json
 
@@ -19,8 +19,8 @@ from narrows.simulations.run_folder import EVENTS
 TEXT = """
 name = "mine"
 bundle = "{bundle}"
-seconds = {seconds}
-deadline_ms = {deadline_ms}
+seconds = 6
+deadline_ms = 5000
 ways = ["fixed:0", "fixed:2"]
 [classes.camera]
 devices = 2
@@ -35,9 +35,9 @@ for_s = 0.5
 """
 
 
-def simulate(tmp_path, bundle, *arguments: str, seconds: int = 6, deadline_ms: int = 5000):
+def simulate(tmp_path, bundle, *arguments: str):
     path = tmp_path / "mine.toml"
-    path.write_text(TEXT.format(bundle=bundle, seconds=seconds, deadline_ms=deadline_ms))
+    path.write_text(TEXT.format(bundle=bundle))
     told = ["simulate", str(path), "--runs", str(tmp_path / "runs"), "--json", *arguments]
     return CliRunner().invoke(app, told)
 
@@ -94,7 +94,7 @@ def test_seeds_repeat(tmp_path, tiny_bundle):
 
 def test_a_point_that_the_bundle_lacks_is_told(tmp_path, tiny_bundle):
     path = tmp_path / "mine.toml"
-    text = TEXT.format(bundle=tiny_bundle, seconds=5, deadline_ms=5000)
+    text = TEXT.format(bundle=tiny_bundle)
     path.write_text(text.replace("fixed:2", "fixed:9"))
     done = CliRunner().invoke(app, ["simulate", str(path), "--runs", str(tmp_path / "runs")])
     assert isinstance(done.exception, ConfigError)
@@ -105,24 +105,3 @@ def test_what_ships_is_listed():
     done = CliRunner().invoke(app, ["simulate"])
     assert done.exit_code == 0
     assert "street" in done.stdout
-
-
-@pytest.mark.slow
-def test_the_same_scenario_in_processes(tmp_path, tiny_bundle):
-    for label in ("cat", "dog"):
-        for number in range(3):
-            path = tmp_path / "photographs" / label / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (48, 40), (40 * number, 90, 120)).save(path)
-    photographs = str(tmp_path / "photographs")
-    arguments = ["--in", "processes", "--data", photographs]
-    done = simulate(tmp_path, tiny_bundle, *arguments, seconds=3, deadline_ms=20_000)
-    assert done.exception is None
-    result = json.loads(done.stdout)
-    assert result["ran"] == "in processes"
-    assert result["frames"] == 2 * 2 * 3
-    assert result["ways"]["fixed:2"]["frames"] == 2 * 2 * 3
-    assert result["answered"] > 0
-    assert result["fixed"]["accuracy"] is not None
-    events = parquet.read_table(result["run"] + "/events.parquet")
-    assert events.schema.names == EVENTS.names
