@@ -25,7 +25,7 @@ from narrows.federated.network import Network
 from narrows.federated.photographs import Own, Place, load, own_photographs
 from narrows.federated.recipe import load_rounds_recipe
 from narrows.federated.rounds import run_rounds
-from narrows.federated.settings import ServerSettings
+from narrows.federated.settings import Scalar, ServerSettings
 from narrows.images.labelled import LabelledImages
 from narrows.simulations.evaluation import evenly
 from narrows.simulations.rate_distortion.statistics import bytes_at
@@ -60,7 +60,7 @@ def run_fleet_bench(asked: Asked, as_json: bool) -> None:
     if out.exists():
         raise ConfigError(f"{out}: is there already: name another folder")
     phase = load_rounds_recipe(asked.recipe).local
-    settings = {
+    settings: dict[str, Scalar] = {
         "bundle": str(asked.bundle), "recipe": asked.recipe, "data": str(asked.folder / "taking"),
         "partition": "folders", "out": str(out), "rounds": asked.rounds, "seed": asked.seed,
         "least-clients": 2, "clients-per-round": asked.share, "timeout-seconds": 60.0,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def run_status(out: Path, as_json: bool) -> None:
     _show(events, as_json)
 
 
-def samples(events: list[Event]) -> list[Sample]:
+def samples(events: Sequence[Event]) -> list[Sample]:
     """A journal as the console and Prometheus are shown it."""
     rounds = [event for event in events if event["event"] == "round"]
     began = _last(events, "began") or {}
@@ -84,7 +84,7 @@ async def _watched(run: FlowerRun, asked: Asked) -> None:
     """A bar, and a page if asked for, until Flower ends."""
 
     async def collect() -> Replicas:
-        return {"rounds": samples(list(read_journal(run.folder)))}
+        return {"rounds": samples(read_journal(run.folder))}
 
     page = None if asked.console is None else Page(collect, ())
     stderr = Console(stderr=True)
@@ -105,7 +105,7 @@ async def _watched(run: FlowerRun, asked: Asked) -> None:
             await page.close()
 
 
-def _advance(bar: Progress, task: Any, events: list[Event]) -> None:
+def _advance(bar: Progress, task: Any, events: Sequence[Event]) -> None:
     rounds = [event for event in events if event["event"] == "round"]
     if rounds:
         last = rounds[-1]
@@ -117,7 +117,7 @@ def _advance(bar: Progress, task: Any, events: list[Event]) -> None:
         bar.update(task, description="measuring")
 
 
-def _show(events: list[Event], as_json: bool) -> None:
+def _show(events: Sequence[Event], as_json: bool) -> None:
     if as_json:
         for event in events:
             print(json.dumps(event))
@@ -155,7 +155,7 @@ def _percent(point: Event) -> str:
     return f"{100 * point['accuracy']:.1f} %"
 
 
-def _last(events: list[Event], kind: str) -> Event | None:
+def _last(events: Sequence[Event], kind: str) -> Event | None:
     return next((event for event in reversed(events) if event["event"] == kind), None)
 
 

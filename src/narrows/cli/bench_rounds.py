@@ -17,7 +17,7 @@ def fleet(
         Path, typer.Option(help="For cameras, journal and new bundle; cameras there are taken.")
     ],
     bundle: Annotated[Path, typer.Option(help="To begin from.")] = Path("models/zoo/classify"),
-    each: Annotated[int, typer.Option(min=1, help="Cameras of each of five conditions.")] = 4,
+    each: Annotated[int, typer.Option(min=2, help="Cameras of each of five conditions.")] = 4,
     seen: Annotated[int, typer.Option(min=8, help="Photographs a camera learns from.")] = 90,
     kept: Annotated[int, typer.Option(min=1, help="And measures with.")] = 60,
     alpha: Annotated[

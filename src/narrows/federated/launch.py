@@ -76,6 +76,7 @@ def flower_run(
     home.mkdir(mode=0o700, exist_ok=True)
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     environment = os.environ | {"FLWR_HOME": str(home), "PATH": path}  # its tools start each other
+    environment["RAY_ADDRESS"] = "local"  # another cluster on this machine is another's
     with open(folder / LOG, "wb") as log, _reached(where, home, environment, log.fileno()) as link:
         _write_connection(home, link)
         told = folder / "run.toml"

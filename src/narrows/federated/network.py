@@ -64,7 +64,7 @@ class Network:
         freeze(model, phase, freeze_norms=True)  # one device's batches are no fleet's statistics
         model.to(memory_format=torch.channels_last)
         begun = {name: tensor.numpy().copy() for name, tensor in _learned(model, phase).items()}
-        return cls(bundle, manifest, recipe, model, Teacher(model), unsplit, phase, begun)
+        return cls(bundle, manifest, recipe, model, Teacher(model, rated), unsplit, phase, begun)
 
     @property
     def bottleneck(self) -> RatedBottleneck:
@@ -130,12 +130,13 @@ class Teacher:
     network may, where photographs are not like those that it was trained on.
     """
 
-    def __init__(self, model: SplitModel) -> None:
-        """`model`: with a bottleneck of rates, whose first is the finest."""
+    def __init__(self, model: SplitModel, finest: RatedBottleneck) -> None:
+        """Copies what it needs; `finest`: the model's bottleneck, whose first point is so."""
         self._head, self._tail = copy.deepcopy(model.head), copy.deepcopy(model.tail)
-        self._steps = copy.deepcopy(model.bottleneck)
-        for part in (self._head, self._tail, self._steps):
+        for part in (self._head, self._tail):
             part.eval().requires_grad_(False)
+        self._gain = finest.log_gain[0].detach().exp()[:, None, None]
+        self._inverse = finest.log_inverse[0].detach().exp()[:, None, None]
 
     @torch.no_grad()
     def answer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,8 +144,7 @@ class Teacher:
         body, classify = self._tail.rest
         with torch.autocast(pixels.device.type, torch.bfloat16):
             latent = self._head(pixels.contiguous(memory_format=torch.channels_last))
-        gain = self._steps.log_gain[0].exp()[:, None, None]
-        received = (latent.float() * gain).round() * self._steps.log_inverse[0].exp()[:, None, None]
+        received = (latent.float() * self._gain).round() * self._inverse
         with torch.autocast(pixels.device.type, torch.bfloat16):
             maps = body(self._tail.decoder(received))
         return classify(maps.float()), maps.float()

@@ -14,7 +14,7 @@ from flwr.app import Context
 from narrows.errors import ConfigError
 from narrows.federated.photographs import Place
 
-Scalar = str | bytes | bool | int | float
+Scalar = bool | float | int | str
 
 
 @dataclass(frozen=True)
