@@ -40,6 +40,15 @@ class Decision:
     in_time: float  # the probability it was given
     expected: float  # the accuracy expected, before prices
 
+    def to_json(self) -> dict[str, str | float]:
+        """As in a frame's record."""
+        return {
+            "choice": str(self.choice),
+            "why": self.why,
+            "in_time": round(self.in_time, 4),
+            "expected": round(self.expected, 4),
+        }
+
 
 class Policy(Protocol):
     """Anything that chooses; it hears what became of what it sent."""
