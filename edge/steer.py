@@ -88,9 +88,7 @@ class Steer:
         features, code = seen.features, seen.own_ns
         wait = max(0, monotonic_ns() - captured_ns - seen.spent_ns)
         timing = FrameTiming(features.preprocess_ns, features.head_ns, code, wait, 0, 0, 0, 0, 0)
-        return Outcome(
-            frame_id, OK, why, labels=(label,), timing=timing, answered_by="local"
-        )
+        return Outcome(frame_id, OK, why, labels=(label,), timing=timing, answered_by="local")
 
     def on_sent(self, frame_id: int, wire_bytes: int) -> None:
         """A frame was handed to the stream."""

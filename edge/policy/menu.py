@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from narrows.codec.manifest import Manifest
+from narrows.codec.manifest import Manifest, OperatingPoint
 from narrows.edge.wire import message_bytes
 
 LOCAL_EXIT = "exit"  # the key in a manifest's provenance: what `narrows bundle calibrate` measured
+
+UNMEASURED = 0.001  # what each coarser point is taken to lose
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,17 @@ def menu_of(manifest: Manifest) -> tuple[Choice, ...]:
     around = message_bytes(packet=b"x", size=(side, side)) - 1
     exit_figures = manifest.provenance.get(LOCAL_EXIT, {})
     points = [
-        Choice("packet", p.id, p.packet_bytes + around, max(p.scores_of.values(), default=0.0))
+        Choice("packet", p.id, p.packet_bytes + around, _accuracy(p))
         for p in manifest.operating_points
     ]
     local = Choice("local", 0, 0.0, float(exit_figures.get("accuracy", 0.0)))
     return (*points, *_pictures(exit_figures.get("pictures", ()), around), local)
+
+
+def _accuracy(point: OperatingPoint) -> float:
+    """The mean of its tasks' scores; where nothing was measured, finer is a little better."""
+    scores = point.scores_of.values()
+    return sum(scores) / len(scores) if scores else 1 - UNMEASURED * point.id
 
 
 def _pictures(rows: Sequence[dict[str, Any]], around: int) -> list[Choice]:

@@ -8,7 +8,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SHOWN = ("policy", "point 0 + own", "point 0", "point 3", "point 5", "jpeg 60", "EWMA rule", "local")
+SHOWN = (
+    "policy", "finest + own", "point 0", "point 3", "point 5", "jpeg 60", "EWMA rule", "local",
+)  # fmt: skip
 
 
 def draw_policies(found: dict[str, Any], path: Path) -> None:
