@@ -1,4 +1,4 @@
-"""What a device can do with a frame, each with its bytes and its accuracy as the manifest has them."""
+"""What a device can do with a frame, with the bytes and the accuracy that the manifest has."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from narrows.edge.wire import message_bytes
 
 LOCAL_EXIT = "exit"  # the key in a manifest's provenance: what `narrows bundle calibrate` measured
 
+Kind = Literal["packet", "image", "local"]
 UNMEASURED = 0.001  # what each coarser point is taken to lose
 
 
@@ -16,7 +17,7 @@ UNMEASURED = 0.001  # what each coarser point is taken to lose
 class Choice:
     """One way to have a frame answered."""
 
-    kind: Literal["packet", "image", "local"]
+    kind: Kind
     level: int  # the operating point, or the picture's quality
     wire_bytes: float  # on average, with all framing
     accuracy: float  # on average

@@ -113,9 +113,9 @@ class DeadlinePolicy:
             return Decision(self._own, "confident", 1.0, self._own.accuracy)
         if moment.now_s < self._refused_until_s:
             return Decision(self._own, "refused", 1.0, self._own.accuracy)
-        rated = [self._rated(choice, moment) for choice in self.menu if self._allowed(choice, moment)]
-        _, decision = max(rated, key=lambda pair: pair[0])
-        return decision
+        allowed = [choice for choice in self.menu if self._allowed(choice, moment)]
+        rated = [self._rated(choice, moment) for choice in allowed]
+        return max(rated, key=lambda pair: pair[0])[1]
 
     def _allowed(self, choice: Choice, moment: Moment) -> bool:
         finest, until_s = self._hint

@@ -1,8 +1,8 @@
 """How sure the device must be to keep its own answer, so that little is lost: risk control.
 
 The loss of a frame is 1 where its own answer is kept and wrong while the full network's would be
-right: keeping fewer can only lose less. `in_expectation` is conformal risk control (Angelopoulos et
-al., ICLR 2024): E[loss] <= alpha, over calibration sets too. `with_confidence` is a risk-controlling
+right: keeping fewer can only lose less. `in_expectation` is conformal risk control (Angelopoulos
+et al., ICLR 2024): E[loss] <= alpha, over calibration sets too. `with_confidence` is a risk-controlling
 prediction set (Bates et al., JACM 2021) with the exact binomial tail: loss <= alpha for all but a
 share delta of calibration sets. Both hold for frames like those of the calibration set.
 """

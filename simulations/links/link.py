@@ -39,5 +39,6 @@ def open_link(text: str, seconds: float = TRACE_SECONDS) -> Link:
     try:
         spec = LinkSpec.parse(text)
     except ConfigError as error:
-        raise ConfigError(f"{error}; or a profile: {', '.join(profile_names())}; or a file") from None
+        names = ", ".join(profile_names())
+        raise ConfigError(f"{error}; or a profile: {names}; or a file") from None
     return Link(str(spec), spec, spec)

@@ -75,7 +75,7 @@ def _ways(
 
 
 def _pruned(states: list[_State], next_ns: int) -> list[_State]:
-    """Those that no other beats in both, the earliest free first; before `next_ns` all are alike."""
+    """Those that no other beats in both, the earliest first; before `next_ns` all are alike."""
     states = [replace(state, free_ns=max(state.free_ns, next_ns)) for state in states]
     front, best = list[_State](), -1.0
     for state in sorted(states, key=lambda s: (s.free_ns, -s.expected)):

@@ -1,8 +1,9 @@
 """A TCP relay that behaves like a thin link: bytes wait their turn at the rate, then the delay.
 
 One line per direction, shared by all connections, of a constant rate and delay or of a trace's,
-kept by a virtual clock: what is late by a timer's coarseness is never added to what follows. Nothing is lost or reordered (it carries TCP);
-an outage is a stall, as TCP sees it. IP and TCP headers are not counted.
+kept by a virtual clock: what is late by a timer's coarseness is never added to what follows.
+Nothing is lost or reordered (it carries TCP); an outage is a stall, as TCP sees it. IP and TCP
+headers are not counted.
 """
 
 import asyncio
@@ -242,9 +243,9 @@ def main() -> None:
     def relay(
         target: str = typer.Argument(help="Where to relay to, host:port."),
         link: str = typer.Argument(
-            help="RATE,DELAY each way, such as 2mbit,20ms (a ping takes twice the delay); a profile "
-            "such as lte, or lte:7 with a seed; a trace: a .csv of seconds,kbit/s,ms or mahimahi's "
-            "packet times; UP:DOWN are two traces."
+            help="RATE,DELAY each way, such as 2mbit,20ms (a ping takes twice the delay); a "
+            "profile such as lte, or lte:7 with a seed; a trace: a .csv of seconds,kbit/s,ms or "
+            "mahimahi's packet times; UP:DOWN are two traces."
         ),
         port: int = typer.Option(0, help="Port to listen on; 0 takes a free one."),
         as_json: bool = typer.Option(False, "--json", help="Both lines as JSON objects."),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.edge.policy.exit import ExitAnswer
-from narrows.edge.policy.menu import Choice
+from narrows.edge.policy.menu import Choice, Kind
 from narrows.simulations.early_exit.table import Table
 
 
@@ -40,13 +40,14 @@ def measured(table: Table, seed: int) -> Workload:
     sizes = np.hstack([table.packet_bytes, table.image_bytes, own_bytes])
     worth = np.hstack([table.packet_right, table.image_right, table.own_right[:, None]])
     points = table.packet_bytes.shape[1]
-    kinds = [("packet", p, 0.0) for p in range(points)]
+    kinds: list[tuple[Kind, int, float]] = [("packet", p, 0.0) for p in range(points)]
     kinds += [
         ("image", q, float(np.median(table.image_s[:, i]))) for i, q in enumerate(table.qualities)
     ]
+    kinds.append(("local", 0, 0.0))
     menu = tuple(
-        Choice(kind, level, float(sizes[:, i].mean()), float(worth[:, i].mean()), extra_s)  # type: ignore[arg-type]
-        for i, (kind, level, extra_s) in enumerate([*kinds, ("local", 0, 0.0)])
+        Choice(kind, level, float(sizes[:, i].mean()), float(worth[:, i].mean()), extra_s)
+        for i, (kind, level, extra_s) in enumerate(kinds)
     )
     return Workload(
         menu, sizes[order], worth[order].astype(float), tuple(table.own[i] for i in order)

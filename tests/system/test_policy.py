@@ -1,4 +1,4 @@
-"""A device with a policy over a real link that breaks: every frame has an answer by its deadline."""
+"""A device with a policy over a real link that breaks: every frame is answered by its deadline."""
 
 import json
 import shutil

@@ -36,7 +36,7 @@ def edge(
         bool,
         typer.Option(
             "--policy",
-            help="Choose point, picture or the device's own answer frame by frame, by the deadline.",
+            help="Choose a point, a picture or the device's own answer for every frame.",
         ),
     ] = False,
     joules: Annotated[

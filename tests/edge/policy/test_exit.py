@@ -1,4 +1,4 @@
-"""The device's own answer: a regression on cells, a confidence, an energy; nothing strange loads."""
+"""The device's own answer: a regression on cells, a confidence, an energy."""
 
 import numpy as np
 import pytest

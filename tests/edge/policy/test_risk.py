@@ -1,4 +1,4 @@
-"""Risk control: never more lost than allowed on the calibration set, and in expectation beyond it."""
+"""Risk control: no more is lost than allowed, on the calibration set and in expectation beyond."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A trace's arithmetic, by a virtual clock: exact, additive, and a constant link's where constant."""
+"""A trace's arithmetic, by a virtual clock: exact, additive, and a constant link's if constant."""
 
 import pytest
 from hypothesis import given
