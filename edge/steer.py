@@ -106,7 +106,7 @@ class Steer:
 
     def on_ping(self, round_trip_ns: int) -> None:
         """A ping came back."""
-        self.policy.link.on_ping(round_trip_ns / 1e9, monotonic())
+        self.policy.on_ping(round_trip_ns / 1e9, monotonic())
 
     def on_up(self) -> None:
         """A new stream has shown a server."""

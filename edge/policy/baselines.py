@@ -25,6 +25,9 @@ class FixedPolicy:
     def on_answer(self, frame_id: int, server_s: float, now_s: float) -> None:
         """Nothing to learn."""
 
+    def on_ping(self, round_trip_s: float, now_s: float) -> None:
+        """Nothing to learn."""
+
 
 class EwmaPolicy:
     """The best choice whose bytes, at a moving average of throughput, fit most of the deadline.
@@ -34,7 +37,7 @@ class EwmaPolicy:
 
     falls_back = False
 
-    def __init__(self, menu: Sequence[Choice], deadline_s: float, bits_per_s: float = 1e6):
+    def __init__(self, menu: Sequence[Choice], deadline_s: float, bits_per_s: float = 64e3):
         self._menu = sorted(
             (c for c in menu if c.kind != "local"), key=lambda c: (-c.accuracy, c.wire_bytes)
         )
@@ -57,3 +60,6 @@ class EwmaPolicy:
         if (sent := self._sent.pop(frame_id, None)) is not None:
             took_s = max(1e-6, now_s - sent[0] - server_s)
             self._bits += MEMORY * (sent[1] * 8 / took_s - self._bits)
+
+    def on_ping(self, round_trip_s: float, now_s: float) -> None:
+        """Nothing to learn."""

@@ -8,16 +8,19 @@ deadlines are held against. Silence where an answer is due is a stall of unknown
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import erf, sqrt
 
 ERRORS = 120  # normalised errors that are remembered
 PRIOR_ERRORS = 6.0  # weight of the normal distribution beside them
 ROBUST = 3.0  # standard deviations beyond which an error does not move the estimate further
+SURPRISES = 2  # errors beyond that in a row, after which they are believed
 WANDER_PER_S = 0.02  # relative variance that a second adds to each number
 SERVER_MEMORY = 0.2
+REORDERED_S = 1.0  # an answer that comes later than its follower by more than this is lost
 FASTEST = 8e-10  # seconds a byte: 10 Gbit/s
-FORGOTTEN_S = 20.0  # a frame unanswered for so long no longer says that the link is silent
+FORGOTTEN_S = 5.0  # overdue for so long, a frame is taken for lost: another may be tried
 
 
 @dataclass
@@ -33,14 +36,15 @@ class _Sent:
 class LinkEstimator:
     """Goodput, round trip and their uncertainty; instants are seconds of any one clock."""
 
-    def __init__(self, base_s: float = 0.1, bits_per_s: float = 1e6):
-        """Begin with a guess that the first answers overrule."""
+    def __init__(self, base_s: float = 0.1, bits_per_s: float = 64e3):
+        """Begin with a guess, the thinnest link there is, that the first answers overrule."""
         self._line = _Line(base_s, 8 / bits_per_s)
         self._noise = (0.3 * base_s) ** 2  # variance of what cannot be followed
         self._errors: deque[float] = deque(maxlen=ERRORS)
         self._sorted: list[float] = []
         self._sent: dict[int, _Sent] = {}
         self._line_free_s = 0.0
+        self._sent_s, self._surprises = 0.0, 0
         self._updated_s: float | None = None
         self._answered_s, self._was_late = 0.0, False  # the newest answer
         self._down_since_s: float | None = None
@@ -67,6 +71,7 @@ class LinkEstimator:
         ahead_s = max(0.0, self._line_free_s - now_s)
         expected, deviation = self._predict(size_bytes)
         due_s = now_s + ahead_s + expected + 2 * deviation
+        self._sent_s = now_s
         self._sent[frame_id] = _Sent(size_bytes, now_s, ahead_s, due_s)
         self._line_free_s = now_s + ahead_s + size_bytes * self._line.per_byte_s
 
@@ -75,6 +80,7 @@ class LinkEstimator:
         sent = self._sent.pop(frame_id, None)
         if sent is None:
             return
+        self._forget(lambda other: other.at_s < sent.at_s and now_s > other.due_s + REORDERED_S)
         self._server_s += SERVER_MEMORY * (server_s - self._server_s)
         took_s = now_s - sent.at_s - server_s - sent.ahead_s
         behind = self._answered_s > sent.at_s and (sent.ahead_s > 0 or self._was_late)
@@ -83,6 +89,13 @@ class LinkEstimator:
         self._learn(took_s, sent.size_bytes, now_s, moves=not (behind and self._was_late))
         self._answered_s, self._was_late = now_s, now_s > sent.due_s
         self._line_free_s = self._freed_s(now_s - server_s)
+
+    def _forget(self, lost: Callable[[_Sent], bool]) -> bool:
+        """Drop frames whose answers will not come; whether there were any."""
+        found = [frame_id for frame_id, sent in self._sent.items() if lost(sent)]
+        for frame_id in found:
+            del self._sent[frame_id]
+        return bool(found)
 
     def _freed_s(self, answered_s: float) -> float:
         """When the line will be free, as seen from an answer: what is unanswered left after it."""
@@ -105,6 +118,17 @@ class LinkEstimator:
         """The connection broke."""
         if self._down_since_s is None:
             self._down_since_s = now_s
+
+    def silent_s(self, now_s: float) -> float:
+        """Seconds since an answer was due that has not come; 0: none is."""
+        if self._forget(lambda sent: now_s - sent.due_s > FORGOTTEN_S):
+            self._line.slow_down()
+        due_s = min((sent.due_s for sent in self._sent.values()), default=now_s)
+        return max(0.0, now_s - due_s)
+
+    def idle_s(self, now_s: float) -> float:
+        """Seconds since a frame was sent; 0 while one has no answer, or there is no connection."""
+        return 0.0 if self._sent or self._down_since_s is not None else now_s - self._sent_s
 
     def ahead_s(self, now_s: float) -> float:
         """Seconds that a frame sent now would wait for those before it."""
@@ -132,11 +156,8 @@ class LinkEstimator:
 
         A Pareto tail: what has lasted is likely to last as long again.
         """
-        for frame_id in [i for i, s in self._sent.items() if now_s - s.due_s > FORGOTTEN_S]:
-            del self._sent[frame_id]
-        due_s = min((sent.due_s for sent in self._sent.values()), default=now_s)
-        silent_s = now_s - due_s
-        return 1.0 if silent_s <= 0 else left_s / (silent_s + left_s)
+        silent_s = self.silent_s(now_s)
+        return 1.0 if silent_s == 0 else left_s / (silent_s + left_s)
 
     def _predict(self, size_bytes: float) -> tuple[float, float]:
         """Mean and standard deviation of an answer's time without queue and server, seconds."""
@@ -155,14 +176,17 @@ class LinkEstimator:
         self._line.wander(min(elapsed_s, 10.0))
         expected, deviation = self._predict(size_bytes)
         error = took_s - expected
-        limited = min(max(error, -ROBUST * deviation), ROBUST * deviation)
+        limited = self._limited(error, deviation)
         self._errors.append(error / deviation)
         self._sorted = sorted(self._errors)
         self.answers += 1
         if not moves:
             return
-        self._line.update(1.0, size_bytes, limited, deviation**2)
-        share = max(0.05, 1 / (self.answers + 1))
+        variance = self._line.variance(1.0, size_bytes) + self._noise  # doubt may have widened it
+        self._line.update(1.0, size_bytes, limited, variance)
+        if self.answers == 1:  # the guess's error, not the link's
+            return
+        share = max(0.05, 1 / self.answers)
         self._noise = max(self._noise + share * (limited**2 - self._noise), 1e-8)
 
     def _learn_gap(self, gap_s: float, size_bytes: float) -> None:
@@ -172,8 +196,18 @@ class LinkEstimator:
         """
         variance = self._line.variance(0.0, size_bytes) + self._noise
         error = gap_s - size_bytes * self._line.per_byte_s
-        bound = ROBUST * sqrt(variance)
-        self._line.update(0.0, size_bytes, min(max(error, -bound), bound), variance)
+        limited = self._limited(error, sqrt(variance))
+        variance = self._line.variance(0.0, size_bytes) + self._noise  # doubt may have widened it
+        self._line.update(0.0, size_bytes, limited, variance)
+
+    def _limited(self, error: float, deviation: float) -> float:
+        """The error that may pull; after some beyond it in a row the link is another one."""
+        bound = ROBUST * deviation
+        self._surprises = self._surprises + 1 if abs(error) > bound else 0
+        if self._surprises > SURPRISES:
+            self._line.doubt()
+            return error
+        return min(max(error, -bound), bound)
 
 
 @dataclass
@@ -198,6 +232,15 @@ class _Line:
         """Time passed: both may have changed."""
         self._bb += self.base_s**2 * WANDER_PER_S * seconds
         self._pp += self.per_byte_s**2 * WANDER_PER_S * seconds
+
+    def doubt(self) -> None:
+        """Nothing is known well any more."""
+        self._bb, self._bp, self._pp = self.base_s**2, 0.0, self.per_byte_s**2
+
+    def slow_down(self) -> None:
+        """Frames were lost: half the rate, as a sender of TCP takes after a timeout."""
+        self.per_byte_s *= 2
+        self._pp = max(self._pp, self.per_byte_s**2)
 
     def update(self, base: float, size_bytes: float, error: float, variance: float) -> None:
         """An observation of that sum was off by `error`, of which `variance` was expected."""

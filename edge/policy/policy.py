@@ -6,7 +6,7 @@ since what is queued now makes later frames late.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from narrows.edge.policy.energy import EnergyBudget
@@ -15,8 +15,10 @@ from narrows.edge.policy.exit import ExitAnswer
 from narrows.edge.policy.menu import Choice
 from narrows.edge.policy.risk import NEVER
 
-Why = Literal["best", "confident", "link", "refused", "fixed", "rate"]
+Why = Literal["best", "confident", "link", "probe", "refused", "fixed", "rate"]
 LINE_PRICE = 0.15  # in accuracy, of a backlog that takes up a whole deadline
+WORTH = 0.005  # accuracy that sending a frame must gain
+PROBE_S = 2.0  # after so long without a frame one is sent to see whether the link is better
 RESERVE = 0.03  # share of a deadline kept for the device itself
 HINT_S = 1.0  # for so long a server's hint to send less holds
 
@@ -67,6 +69,10 @@ class Policy(Protocol):
         """Its answer is here, in time or not."""
         ...
 
+    def on_ping(self, round_trip_s: float, now_s: float) -> None:
+        """A round trip of next to no bytes."""
+        ...
+
 
 class DeadlinePolicy:
     """Deadline, energy and risk, against what the link is believed to do."""
@@ -90,6 +96,7 @@ class DeadlinePolicy:
         self.threshold, self.energy = threshold, energy
         self.link = link if link is not None else LinkEstimator(deadline_s / 3)
         self.on_sent, self.on_answer = self.link.on_sent, self.link.on_answer
+        self.on_ping = self.link.on_ping
         self._own = next(choice for choice in self.menu if choice.kind == "local")
         self._refused_until_s = 0.0
         self._hint: tuple[int, float] = (0, 0.0)  # the finest point allowed, until then
@@ -115,7 +122,11 @@ class DeadlinePolicy:
             return Decision(self._own, "refused", 1.0, self._own.accuracy)
         allowed = [choice for choice in self.menu if self._allowed(choice, moment)]
         rated = [self._rated(choice, moment) for choice in allowed]
-        return max(rated, key=lambda pair: pair[0])[1]
+        best = max(rated, key=lambda pair: pair[0])[1]
+        if best.why == "link" and self.link.idle_s(moment.now_s) > PROBE_S:
+            smallest = min((c for c in self.menu if c.kind != "local"), key=lambda c: c.wire_bytes)
+            return replace(best, choice=smallest, why="probe")
+        return best
 
     def _allowed(self, choice: Choice, moment: Moment) -> bool:
         finest, until_s = self._hint
@@ -130,9 +141,10 @@ class DeadlinePolicy:
         left_s = self.deadline_s * (1 - RESERVE) - moment.spent_s - choice.extra_s
         chance = self.link.within(choice.wire_bytes, left_s, moment.now_s)
         expected = chance * choice.accuracy + (1 - chance) * fallback
-        backlog_s = self.link.ahead_s(moment.now_s) + self.link.air_s(choice.wire_bytes)
+        waiting_s = self.link.ahead_s(moment.now_s) + self.link.silent_s(moment.now_s)
+        backlog_s = waiting_s + self.link.air_s(choice.wire_bytes)
         price += LINE_PRICE * max(0.0, backlog_s - self.period_s) / self.deadline_s
-        return expected - price, Decision(choice, "best", chance, expected)
+        return expected - price - WORTH, Decision(choice, "best", chance, expected)
 
     def _joules(self, choice: Choice, moment: Moment) -> float:
         assert self.energy is not None

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from narrows.edge.link import PINGS
 from narrows.edge.policy.policy import Decision, Moment, Policy
 from narrows.simulations.links.link import Link
 from narrows.simulations.links.pipe import Pipe
 from narrows.simulations.links.workload import Workload
+
+PING_BYTES = 40  # with framing
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,20 @@ class Result:
         }
 
 
+def _ping(policy: Policy, up: Pipe, down: Pipe) -> None:
+    """The pings of a connection's beginning, one after the other; frames follow them."""
+    now_ns = 0
+    for _ in range(PINGS):
+        back_ns = down.reserve(PING_BYTES, up.reserve(PING_BYTES, now_ns))
+        policy.on_ping((back_ns - now_ns) / 1e9, back_ns / 1e9)
+        now_ns = back_ns
+
+
 def race(policy: Policy, link: Link, workload: Workload, terms: Terms) -> Result:
     """Run every frame; deterministic."""
     up, down = Pipe(link.up), Pipe(link.down)
     result, under_way = Result(), list[tuple[int, int]]()  # (arrival in ns, frame)
+    _ping(policy, up, down)
     own = next(i for i, choice in enumerate(workload.menu) if choice.kind == "local")
     for frame in range(terms.frames):
         row = frame % len(workload.own)

@@ -66,7 +66,7 @@ def test_what_is_lost_in_expectation_is_at_most_alpha():
     truth = draws(rng, 200_000)
     for _ in range(400):
         lost.append(truth.kept_and_lost(in_expectation(draws(rng, 200), 0.05))[1])
-    assert np.mean(lost) <= 0.05
+    assert np.mean(lost) <= 0.05 + 3 * 0.015 / math.sqrt(400)  # its own standard error
     assert np.mean(lost) > 0.03  # and not by keeping next to nothing
 
 
