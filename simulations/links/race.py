@@ -113,7 +113,7 @@ def race(policy: Policy, link: Link, workload: Workload, terms: Terms) -> Result
                 result.worth += workload.worth[row, column]
                 result.latencies_s.append((answered_ns - captured_ns) / 1e9)
                 continue
-        if policy.falls_back:
+        if policy.falls_back and workload.menu[own].accuracy > 0:
             result.worth += workload.worth[row, own]
             result.rescued += 1
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import EXIT, Manifest
@@ -43,6 +44,7 @@ def run_policy(
 
     energy = None if options.joules is None else EnergyBudget(options.joules)
     link = LinkEstimator(options.deadline_ms / 3000)
+    link.on_down(monotonic())  # until there is a connection
     steer = _steer(options, folder, Manifest.load(folder), link, energy)
     patience = {"deadline_ms": max(1, round(options.deadline_ms * (1 - RESERVE)))}
     if EXIT in Manifest.load(folder).files:
