@@ -53,7 +53,7 @@ def test_the_oracle_sees_an_outage_coming_and_is_the_best_of_all_plans():
     """Exhaustive over every plan of a few frames, on a line that stops and goes."""
     shape = Trace([10**8, 2 * 10**8, 10**8], [40_000, 0, 80_000], [10**7] * 3)
     link = Link("x", shape, LinkSpec.parse("1gbit"))
-    terms = Terms(6)
+    terms = Terms(5)
     plans = np.stack(np.meshgrid(*[range(len(MENU))] * terms.frames), -1).reshape(-1, terms.frames)
 
     class Planned(FixedPolicy):
