@@ -1,6 +1,6 @@
 """A frame steered by the policy: features and an own answer first, then what to do, then that.
 
-    image -> look (head, exit) -> choose (policy) -> code (packet or picture) or the own answer
+image -> look (head, exit) -> choose (policy) -> code (packet or picture) or the own answer
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from time import monotonic, monotonic_ns
 
 from PIL import Image
 
-from narrows.edge.encoder import Features, FeatureEncoder, ImageEncoder
+from narrows.edge.encoder import FeatureEncoder, Features, ImageEncoder
 from narrows.edge.outcome import LINK, OK, Label, Outcome
 from narrows.edge.payload import Payload
 from narrows.edge.policy.exit import ExitAnswer, ExitHead

@@ -101,4 +101,3 @@ def _finisher(
         run.finish(frame, point if outcome.sendings else None, outcome, decision)
 
     return finish
-

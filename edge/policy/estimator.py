@@ -164,9 +164,7 @@ class LinkEstimator:
         variance = self._line.variance(1.0, size_bytes) + self._noise
         return self._line.base_s + size_bytes * self._line.per_byte_s, sqrt(variance)
 
-    def _learn(
-        self, took_s: float, size_bytes: float, now_s: float, moves: bool = True
-    ) -> None:
+    def _learn(self, took_s: float, size_bytes: float, now_s: float, moves: bool = True) -> None:
         """One step of the filter; errors beyond a few deviations pull no harder (Huber).
 
         One that only waited behind a silence `moves` nothing: it says how long that was.

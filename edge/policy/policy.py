@@ -150,5 +150,3 @@ class DeadlinePolicy:
         assert self.energy is not None
         air_s = self.link.air_s(choice.wire_bytes)
         return self.energy.model.joules(choice, moment.device_s, air_s)
-
-

@@ -33,9 +33,7 @@ def run_calibration(bundle: Path, data: Path, limit: int | None, as_json: bool) 
         raise ConfigError(f"{data}: a bundle with labels and a set of parts train and val: needed")
     fitted = fit_exit(manifest, load_head(bundle, manifest), images, _known(bundle, images, limit))
     table = measure(bundle, fitted, images, evenly(images.of_part("val"), limit))
-    calibrated = ExitHead(
-        fitted.weight, fitted.bias, fitted.energy_limit, calibration_of(table)
-    )
+    calibrated = ExitHead(fitted.weight, fitted.bias, fitted.energy_limit, calibration_of(table))
     figures = figures_of(table, calibrated) | {"measured_on": f"{data.name}, part val"}
     add_exit(bundle, calibrated.to_arrays(), figures)
     print(json.dumps(figures)) if as_json else print(_text(bundle, figures))

@@ -67,9 +67,7 @@ def load_workload(asked: Asked) -> Workload:
         return averages(menu_of(manifest))
     if EXIT not in manifest.files:
         raise ConfigError(f"{asked.bundle} is not calibrated: `narrows bundle calibrate` does that")
-    exit_head = ExitHead.load(
-        asked.bundle / EXIT, manifest.latent.channels, len(manifest.labels)
-    )
+    exit_head = ExitHead.load(asked.bundle / EXIT, manifest.latent.channels, len(manifest.labels))
     images = LabelledImages(asked.data)
     entries = evenly(images.of_part(None), asked.limit)
     return measured(measure(asked.bundle, exit_head, images, entries), asked.seed)

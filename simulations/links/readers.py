@@ -3,6 +3,7 @@
 Both are read whole, line by line, and refused by the line that does not fit.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def parse_csv(lines: Sequence[str], origin: str) -> Trace:
     if not rows or rows[0][0] != 0:
         raise ConfigError(f"{origin}: expected rows, the first at second 0")
     starts = [row[0] for row in rows]
-    durations = [end - start for start, end in zip(starts, starts[1:], strict=False)]
+    durations = [end - start for start, end in itertools.pairwise(starts)]
     durations.append(durations[-1] if durations else 1000 * MS)
     return Trace(durations, [row[1] for row in rows], [row[2] for row in rows])
 

@@ -216,9 +216,7 @@ def _host_and_port(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _run(
-    target: str, link: Link, port: int, say: Callable[[dict[str, Any]], None]
-) -> None:
+async def _run(target: str, link: Link, port: int, say: Callable[[dict[str, Any]], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -66,9 +66,7 @@ def device(pictures, address, bundle, *options):
     return frames, summary["summary"]
 
 
-def test_the_policy_answers_every_frame_where_a_fixed_point_misses_many(
-    bundle, pictures, tmp_path
-):
+def test_the_policy_answers_every_frame_where_a_fixed_point_misses_many(bundle, pictures, tmp_path):
     (tmp_path / "breaks.csv").write_text(BREAKS)
     with serving(bundle) as (_, target), relaying(target, tmp_path / "breaks.csv") as address:
         _, fixed = device(pictures, address, bundle, "--point", "0")

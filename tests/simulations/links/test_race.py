@@ -57,11 +57,13 @@ def test_the_oracle_sees_an_outage_coming_and_is_the_best_of_all_plans():
     plans = np.stack(np.meshgrid(*[range(len(MENU))] * terms.frames), -1).reshape(-1, terms.frames)
 
     class Planned(FixedPolicy):
+        def __init__(self, plan):
+            super().__init__(MENU[0])
+            self.plan = plan
+
         def choose(self, moment):
-            self.choice = MENU[plan[round((moment.now_s - terms.device_s) * terms.fps)]]
+            self.choice = MENU[self.plan[round((moment.now_s - terms.device_s) * terms.fps)]]
             return super().choose(moment)
 
-    scores = []
-    for plan in plans:
-        scores.append(race(Planned(MENU[0]), link, WORK, terms).worth)
+    scores = [race(Planned(plan), link, WORK, terms).worth for plan in plans]
     assert oracle(link, WORK, terms).worth * terms.frames == pytest.approx(max(scores))
