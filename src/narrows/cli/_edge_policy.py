@@ -46,12 +46,10 @@ def run_policy(
     link = LinkEstimator(options.deadline_ms / 3000)
     link.on_down(monotonic())  # until there is a connection
     steer = _steer(options, folder, Manifest.load(folder), link, energy)
-    patience = {"deadline_ms": max(1, round(options.deadline_ms * (1 - RESERVE)))}
+    sent = replace(settings.link, deadline_ms=max(1, round(options.deadline_ms * (1 - RESERVE))))
     if EXIT in Manifest.load(folder).files:
-        settings = replace(settings, link=replace(
-            settings.link, give_up_s=AWAY_S, first_wait_s=FIRST_WAIT_S, **patience))  # fmt: skip
-    else:
-        settings = replace(settings, link=replace(settings.link, **patience))
+        sent = replace(sent, give_up_s=AWAY_S, first_wait_s=FIRST_WAIT_S)
+    settings = replace(settings, link=sent)
 
     def renew(digest: str) -> Steer:
         return _steer(options, *fetched_version(options, digest), link, energy)
