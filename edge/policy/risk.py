@@ -4,7 +4,8 @@ The loss of a frame is 1 where its own answer is kept and wrong while the full n
 right: keeping fewer can only lose less. `in_expectation` is conformal risk control (Angelopoulos
 et al., ICLR 2024): E[loss] <= alpha, over calibration sets too. `with_confidence` is a
 risk-controlling prediction set (Bates et al., JACM 2021) with the exact binomial tail: the loss is
-at most alpha for all but a share delta of calibration sets. Both hold for frames like those calibrated on.
+at most alpha for all but a share delta of calibration sets. Both hold for frames like those that
+were calibrated on.
 """
 
 import math
