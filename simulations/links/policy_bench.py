@@ -19,8 +19,6 @@ from narrows.edge.policy.menu import menu_of
 from narrows.edge.policy.policy import DeadlinePolicy, Policy
 from narrows.errors import ConfigError
 from narrows.images.labelled import LabelledImages
-from narrows.simulations.early_exit.table import measure
-from narrows.simulations.evaluation import evenly
 from narrows.simulations.links.link import Link, open_link
 from narrows.simulations.links.oracle import oracle
 from narrows.simulations.links.profile import profile_names
@@ -67,6 +65,9 @@ def load_workload(asked: Asked) -> Workload:
         return averages(menu_of(manifest))
     if EXIT not in manifest.files:
         raise ConfigError(f"{asked.bundle} is not calibrated: `narrows bundle calibrate` does that")
+    from narrows.simulations.early_exit.table import measure
+    from narrows.simulations.evaluation import evenly
+
     exit_head = ExitHead.load(asked.bundle / EXIT, manifest.latent.channels, len(manifest.labels))
     images = LabelledImages(asked.data)
     entries = evenly(images.of_part(None), asked.limit)

@@ -3,14 +3,19 @@
 From photographs measured one by one, or, where there are none, from a manifest's averages.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from narrows.edge.policy.exit import ExitAnswer
 from narrows.edge.policy.menu import Choice, Kind
-from narrows.simulations.early_exit.table import Table
+
+if TYPE_CHECKING:  # it needs torch, a race of averages does not
+    from narrows.simulations.early_exit.table import Table
 
 
 @dataclass(frozen=True, eq=False)
