@@ -73,7 +73,7 @@ class Result:
 
 
 def _ping(policy: Policy, up: Pipe, down: Pipe) -> None:
-    """The pings of a connection's beginning, one after the other; frames follow them."""
+    """The pings of a connection's beginning, one after the other, on an empty line."""
     now_ns = 0
     for _ in range(PINGS):
         back_ns = down.reserve(PING_BYTES, up.reserve(PING_BYTES, now_ns))
@@ -85,7 +85,7 @@ def race(policy: Policy, link: Link, workload: Workload, terms: Terms) -> Result
     """Run every frame; deterministic."""
     up, down = Pipe(link.up), Pipe(link.down)
     result, under_way = Result(), list[tuple[int, int]]()  # (arrival in ns, frame)
-    _ping(policy, up, down)
+    _ping(policy, Pipe(link.up), Pipe(link.down))
     own = next(i for i, choice in enumerate(workload.menu) if choice.kind == "local")
     for frame in range(terms.frames):
         row = frame % len(workload.own)
