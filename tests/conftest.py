@@ -2,6 +2,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No example is timed: a busy machine is no fault. `.ci/run` draws the same examples each time.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", PATIENT)
+settings.register_profile("landing", PATIENT, derandomize=True)
+settings.load_profile("patient")
 
 # oneDNN's AVX-512 kernels in torch 2.15 write beyond their buffers in the backward pass of some
 # small convolutions (a few pictures of 96 pixels; 2x2 or strided kernels) and corrupt the heap; its

@@ -4,47 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from flwr.supercore.task_identity import TaskIdentity
 
 from narrows.federated.secure import mod
 from narrows.federated.secure.mod import SecureMod
+from narrows.simulations.rounds.nodes import Nodes
 
 
-class HereGrid(Grid):
-    """Nodes that run a client app here, each with its own state, and lose what `lost` says."""
+class SecureNodes(Nodes):
+    """Nodes that mask: each with an app of its own, silent where `lost` says so of a stage."""
 
     def __init__(self, size: int, app_of: Callable[[int], ClientApp]) -> None:
-        # Whose messages these are: Flower sets it in the process of a server app.
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
-        self.contexts = {
-            100 + n: Context(1, 100 + n, {"partition-id": n}, RecordDict(), {}) for n in range(size)
-        }
+        super().__init__(size, ClientApp())
         self.apps = {node: app_of(node) for node in self.contexts}
-        self.lost: Callable[[int, str], bool] = lambda node, stage: False
+        self.silent: Callable[[int, str], bool] = lambda node, stage: False
         self.exchanges: list[str] = []
         self.received: list[bytes] = []
-
-    def set_run(self, run):
-        raise NotImplementedError
-
-    @property
-    def run(self):
-        raise NotImplementedError
-
-    def create_message(self, *args, **kwargs):
-        raise NotImplementedError
-
-    def get_node_ids(self):
-        return list(self.contexts)
-
-    def push_messages(self, messages):
-        raise NotImplementedError
-
-    def pull_messages(self, message_ids):
-        raise NotImplementedError
 
     def send_and_receive(self, messages, *, timeout=None):
         replies = []
@@ -52,13 +28,11 @@ class HereGrid(Grid):
             node, stage = message.metadata.dst_node_id, message.metadata.message_type.split(".")[-1]
             if [stage] != self.exchanges[-1:]:
                 self.exchanges.append(stage)
-            if self.lost(node, stage):
+            if self.silent(node, stage):
                 continue
-            try:
-                reply = self.apps[node](message, self.contexts[node])
-            except Exception as error:
-                reply = Message(Error(code=0, reason=f"{error}"), reply_to=message)
-            else:
+            self.app = self.apps[node]
+            reply = self.answered(message)
+            if reply.has_content():
                 self.received += [
                     bytes(value)
                     for record in reply.content.config_records.values()

@@ -83,7 +83,7 @@ def server_app(folder: Path) -> ServerApp:
             FedAvg(fraction_evaluate=0.0, min_train_nodes=CLIENTS), clipping_norm=3.0
         )
         model = ArrayRecord({"weight": Array(initial())})
-        result = strategy.start(grid, model, num_rounds=ROUNDS, timeout=100)
+        result = strategy.start(grid, model, num_rounds=ROUNDS, timeout=400)
         np.save(folder / "final.npy", result.arrays["weight"].numpy())
         print([(r.survivors, r.error) for r in strategy.reports], flush=True)
         say("done")

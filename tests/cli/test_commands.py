@@ -6,17 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from command_line import narrows
 from PIL import Image
 
 from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
 
 COMMANDS = ["demo", "edge", "serve", "evaluate", "train", "doctor", "bundle", "bench"]
-
-
-def narrows(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "narrows", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy():
@@ -84,7 +80,8 @@ def test_a_bundle_gets_tables_for_videos(tiny_bundle, tmp_path):
 
 
 def test_doctor_says_what_works():
-    done = narrows("doctor", "--json")
+    command = [sys.executable, "-m", "narrows", "doctor"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0
     assert checks["onnxruntime"]["ok"]

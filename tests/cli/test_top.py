@@ -22,7 +22,7 @@ def test_a_server_is_watched(tiny_bundle):
             assert "no frame yet" in seen.stdout
         finally:
             server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
     gone = subprocess.run([*told, "--once"], capture_output=True, text=True, check=False)
     assert gone.returncode == 2
     assert "narrows serve --console" in gone.stderr

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from command_line import narrows
 
 
 def vertical(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "narrows", "vertical", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return narrows("vertical", *arguments)
 
 
 @pytest.fixture
@@ -73,7 +73,6 @@ def in_one_line(done: subprocess.CompletedProcess, said: str) -> None:
         (("--parties", "5", "--host", "0.0.0.0"), "--insecure"),
         (("--parties", "5", "--label", "colour"), "no columns colour"),
         (("--parties", "5", "--id", "name"), "no columns name"),
-        (("--parties", "5", "--predict", "absent"), "absent: no session to predict with"),
     ],
 )
 def test_a_session_that_cannot_be_is_refused_before_it_begins(table, tmp_path, options, said):
@@ -81,7 +80,18 @@ def test_a_session_that_cannot_be_is_refused_before_it_begins(table, tmp_path, o
     out = ("--out", str(tmp_path / "out"), "--port", "0")
     in_one_line(vertical("serve", str(table), *out, *options), said)
     assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "absent").exists()
+
+
+def test_where_there_is_no_session_to_predict_with_none_begins(table, tmp_path):
+    """As a process: it gets as far as setting up its log."""
+    pytest.importorskip("ray", reason="needs the server extra")
+    command = [sys.executable, "-m", "narrows", "vertical", "serve", str(table), "--parties", "5"]
+    done = subprocess.run(
+        [*command, "--out", "out", "--port", "0", "--predict", "absent"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    in_one_line(done, "absent: no session to predict with")
+    assert [path.name for path in tmp_path.iterdir()] == [table.name]
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ def next_frame(stream: HTTPResponse) -> Image.Image:
 def test_the_page_shows_every_watcher_the_newest_answer():
     with LivePage(0) as page:
         root = f"http://127.0.0.1:{page.port}"
-        with urllib.request.urlopen(f"{root}/", timeout=10) as response:
+        with urllib.request.urlopen(f"{root}/", timeout=60) as response:
             assert b"/live" in response.read()
         page.show(record(1))
-        streams = [urllib.request.urlopen(f"{root}/live", timeout=10) for _ in range(2)]
+        streams = [urllib.request.urlopen(f"{root}/live", timeout=60) for _ in range(2)]
         for stream in streams:
             assert next_frame(stream).size == PHOTOGRAPH.size
         page.show(record(2))
@@ -49,7 +49,7 @@ def test_the_page_shows_every_watcher_the_newest_answer():
             stream.close()
         page.show(record(3))  # nobody looks
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{root}/other", timeout=10)
+            urllib.request.urlopen(f"{root}/other", timeout=60)
 
 
 def test_frames_without_an_answer_or_a_picture_are_not_shown():
@@ -57,7 +57,7 @@ def test_frames_without_an_answer_or_a_picture_are_not_shown():
         page.show(record(1, status="DEADLINE"))
         page.show(record(2, image=None))
         page.show(record(3))
-        with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/live", timeout=10) as stream:
+        with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/live", timeout=60) as stream:
             assert next_frame(stream).size == PHOTOGRAPH.size
         assert page._number == 1
 

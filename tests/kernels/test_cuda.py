@@ -1,6 +1,5 @@
 """The GPU's coder and field product: emulated, compiled for GPUs, and run where there is one."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,32 +11,15 @@ from coding import laplace_symbols, laplace_tables
 
 from narrows.kernels import coder, cuda, field
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
-ROOT = Path(__file__).parents[2]
-KERNELS = ROOT / "kernels"
+KERNELS = Path(__file__).parents[2] / "kernels"
 SCALES = [0.3, 1.0, 4.0, 20.0]
 needs_gpu = pytest.mark.skipif(not cuda.available(), reason="no GPU")
 
 
 def compiler(name: str) -> str:
     return shutil.which(name) or pytest.skip(f"no {name}")
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    """The folder of the library that CMake builds."""
-    cmake = compiler("cmake")
-    build = tmp_path_factory.mktemp("kernels")
-    configure = [cmake, "-S", ROOT, "-B", build, "-DNARROWS_PYTHON=OFF"]
-    subprocess.run(configure, check=True, capture_output=True)
-    jobs = str(os.cpu_count() or 1)
-    subprocess.run(
-        [cmake, "--build", build, "--target", "kernels", "-j", jobs],
-        check=True,
-        capture_output=True,
-    )
-    return build
 
 
 def program(name, library):

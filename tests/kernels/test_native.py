@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from native import configured, needs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
-ROUNDS = "150"
+ROUNDS = "100"
 ARM = "aarch64-linux-gnu-"
 EMULATOR = "qemu-aarch64-static"
 BOARDS = {"cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}
@@ -28,9 +28,9 @@ def answer(*command: str) -> tuple[str, str]:
     return names, digest
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("here"))
+@pytest.fixture
+def here(library: Path) -> Path:
+    return library / "properties"
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def served(tiny_bundle: Path):
                 try:
                     stub = inference_pb2_grpc.InferenceStub(channel)
                     stub.channel = channel
-                    return await asyncio.wait_for(scenario(replica, stub), 60)
+                    return await asyncio.wait_for(scenario(replica, stub), 200)
                 finally:
                     await replica.drain()
 

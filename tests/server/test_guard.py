@@ -42,7 +42,7 @@ def guarded(tiny_bundle, authority, tmp_path):
             told = ServerSettings((bundle,), threads=1, tls=tmp_path / "server", **settings)
             replica = await Replica.start(told)
             try:
-                return await asyncio.wait_for(scenario(replica), 60)
+                return await asyncio.wait_for(scenario(replica), 200)
             finally:
                 await replica.drain()
 
@@ -213,12 +213,12 @@ def test_a_bundle_comes_over_tls_and_signed(guarded, tiny_bundle, tmp_path):
     async def scenario(replica):
         address = f"127.0.0.1:{replica.port}"
 
-        def fetch(tls, trust, cache="cache"):
-            return fetch_bundle(address, "tiny", tmp_path / cache, 5.0, tls, trust)
+        def fetch(tls, trust, cache="cache", timeout_s=30.0):
+            return fetch_bundle(address, "tiny", tmp_path / cache, timeout_s, tls, trust)
 
         folder = await asyncio.to_thread(fetch, camera, trust)
         with pytest.raises(LinkError):
-            await asyncio.to_thread(fetch, None, trust)
+            await asyncio.to_thread(fetch, None, trust, timeout_s=1.0)
         for cache in ("cache", "new"):  # neither what is kept nor what comes
             with pytest.raises(BundleError, match="not made by"):
                 await asyncio.to_thread(fetch, camera, other, cache)

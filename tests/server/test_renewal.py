@@ -82,5 +82,5 @@ def test_a_version_that_cannot_be_had_yet_is_asked_for_again(bundle):
         await replica.drain()
         return asked, second.digest
 
-    asked, digest = asyncio.run(asyncio.wait_for(scenario(), 60))
+    asked, digest = asyncio.run(asyncio.wait_for(scenario(), 200))
     assert asked == [digest] * 3

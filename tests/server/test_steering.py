@@ -8,6 +8,7 @@ import grpc
 import pytest
 from bundles import write_tiny_bundle
 
+from narrows.edge import steering
 from narrows.edge.link import LinkSettings
 from narrows.edge.session import Session
 from narrows.edge.steering import least_loaded
@@ -26,7 +27,7 @@ async def replicas(*bundles):
 
 
 def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario, 60))
+    return asyncio.run(asyncio.wait_for(scenario, 200))
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def nobody():
         yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
-def test_the_server_with_fewer_streams_is_taken(tiny_bundle):
+def test_the_server_with_fewer_streams_is_taken(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(steering, "PATIENCE_S", 30.0)  # here both are to be heard
+
     async def scenario():
         async with replicas(tiny_bundle, tiny_bundle) as (busy, free):
             async with contextlib.AsyncExitStack() as on:
@@ -67,7 +70,7 @@ def test_a_server_without_the_bundle_and_one_that_is_dumb_are_passed_over(
 
     async def scenario():
         async with replicas(tiny_bundle, tmp_path / "other") as servers:
-            settings = LinkSettings(connect_timeout_s=1.0)
+            settings = LinkSettings(connect_timeout_s=2.0)
             addresses = (*servers, nobody, "127.0.0.1:1")
             return [await least_loaded(addresses, settings, "tiny") == servers[0] for _ in range(6)]
 

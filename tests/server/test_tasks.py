@@ -55,7 +55,7 @@ def asked(scene, encoder, tasks=()) -> list[Outcome]:
         finally:
             await replica.drain()
 
-    return asyncio.run(asyncio.wait_for(whole(), 60))
+    return asyncio.run(asyncio.wait_for(whole(), 200))
 
 
 @pytest.mark.parametrize("upload", [False, True], ids=["packet", "upload"])
@@ -130,7 +130,7 @@ def test_frames_of_different_tasks_do_not_share_a_batch(scene):
         await replica.drain()
         return results
 
-    for i, result in asyncio.run(asyncio.wait_for(whole(), 60)).items():
+    for i, result in asyncio.run(asyncio.wait_for(whole(), 200)).items():
         answered = {name for name in ALL if result.HasField(_FIELDS[name])}
         assert answered == {ALL[i % 3]}
 

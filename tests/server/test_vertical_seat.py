@@ -20,7 +20,7 @@ def running(scenario):
     """A test that is a coroutine."""
 
     def test():
-        asyncio.run(asyncio.wait_for(scenario(), 10))
+        asyncio.run(asyncio.wait_for(scenario(), 200))
 
     test.__name__, test.__doc__ = scenario.__name__, scenario.__doc__
     return test
@@ -130,6 +130,6 @@ async def test_the_old_streams_end_does_not_swallow_the_news_of_a_question_to_th
     seat.sit(new, pb.Hello(name="bank"))
     with pytest.raises(StopAsyncIteration):
         await waiting
-    question = await asyncio.wait_for(next_of(seat, new), 2)
+    question = await asyncio.wait_for(next_of(seat, new), 200)
     seat.answered(shares(question.ask, 5))
     assert (await task).kind == "shares"

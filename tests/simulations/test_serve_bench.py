@@ -10,7 +10,7 @@ from narrows.errors import ConfigError
 from narrows.simulations.bench.faults import run_faults_bench
 from narrows.simulations.bench.serve import Asked, run_serve_bench
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def asked(bundle, scenario: str) -> Asked:

@@ -25,16 +25,10 @@ from narrows.security.authority import Authority
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(200),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed"),
 ]
 SHIPPED = Path(__file__).parents[2] / "server" / "deploy" / "haproxy.cfg"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_killed_server_behind_a_balancer_loses_no_frame(tiny_bundle, tmp_path):
@@ -46,13 +40,18 @@ def test_a_killed_server_behind_a_balancer_loses_no_frame(tiny_bundle, tmp_path)
     packet = codec.encode(rng.normal(0, 1, (codec.channels, 4, 4)).astype(np.float32), 0)
     tls = ("--tls", str(tmp_path / "server"))
     settings = LinkSettings(window=4, deadline_ms=60_000, tls=tmp_path / "camera")
-    with serving(tiny_bundle, *tls, ends=None) as one, serving(tiny_bundle, *tls, ends=None) as two:
-        port = free_port()
-        text = SHIPPED.read_text().replace("0.0.0.0:50051", f"127.0.0.1:{port}")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,  # HAProxy takes it over as it is
+        serving(tiny_bundle, *tls, ends=None) as one,
+        serving(tiny_bundle, *tls, ends=None) as two,
+    ):
+        port = door.getsockname()[1]
+        text = SHIPPED.read_text().replace("0.0.0.0:50051", f"fd@{door.fileno()}")
         text = text.replace("192.0.2.11:50051", one[1]).replace("192.0.2.12:50051", two[1])
         config = tmp_path / "haproxy.cfg"
         config.write_text(text)
-        with subprocess.Popen(["haproxy", "-f", str(config)]) as balancer:
+        command = ["haproxy", "-f", str(config)]
+        with subprocess.Popen(command, pass_fds=[door.fileno()]) as balancer:
             try:
 
                 async def scenario():
@@ -71,7 +70,7 @@ def test_a_killed_server_behind_a_balancer_loses_no_frame(tiny_bundle, tmp_path)
                                 os.kill(int(serves), signal.SIGKILL)
                         return [await outcome for outcome in outcomes]
 
-                outcomes = asyncio.run(asyncio.wait_for(scenario(), 120))
+                outcomes = asyncio.run(asyncio.wait_for(scenario(), 250))
             finally:
                 balancer.terminate()
     assert Counter(o.status for o in outcomes) == {"OK": 600}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -15,11 +16,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LIMIT_BYTES = 150 << 20
 
 
-def installed(folder: Path, **environment: str) -> Path:
-    """A fresh environment with `pip install .`; returns its interpreter."""
-    venv.create(folder, with_pip=True)
+def installed(folder: Path, *options: str, **environment: str) -> Path:
+    """`pip install .` in that environment; returns its interpreter."""
     python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", str(ROOT)]
+    command = [python, "-m", "pip", "install", "--quiet", *options, str(ROOT)]
     done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, check=False
     )
@@ -36,7 +36,9 @@ def said(python: Path, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory) -> Path:
-    return installed(tmp_path_factory.mktemp("device") / "env")
+    folder = tmp_path_factory.mktemp("device") / "env"
+    venv.create(folder, with_pip=True)
+    return installed(folder)
 
 
 def test_it_holds_no_server_package_and_has_the_native_coder(device):
@@ -91,7 +93,10 @@ def test_it_takes_part_in_a_vertical_session(device, tmp_path):
     assert "narrows: 127.0.0.1:1: no coordinator for 0.2 s" in done.stderr
 
 
-def test_without_a_compiler_the_reference_coder_is_installed(tmp_path):
-    python = installed(tmp_path / "env", CC="/bin/false", CXX="/bin/false")
+def test_without_a_compiler_the_reference_coder_is_installed(device, tmp_path):
+    """Into an environment that has all that it depends on: only its own build is another."""
+    folder = shutil.copytree(device.parents[1], tmp_path / "env", symlinks=True)
+    again = ("--no-deps", "--force-reinstall")
+    python = installed(folder, *again, CC="/bin/false", CXX="/bin/false")
     assert said(python, "from narrows.kernels import BACKEND; print(BACKEND)") == "reference"
     assert "python" in said(python, "import narrows.edge as e; print('python', e.__name__)")

@@ -18,7 +18,7 @@ from serving import process
 pytest.importorskip("torch", reason="needs the server extra")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(200),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed"),
 ]
 FRAMES = 40
@@ -46,6 +46,7 @@ async def looked_at(page: str, port: str) -> tuple[str, bytes, int]:
             seen = ""
             while not seen:
                 seen = (await tell("Runtime.evaluate", expression=SEEN))["result"].get("value", "")
+                await asyncio.sleep(0.05)
             picture = await tell("Page.captureScreenshot")
             await tell("Emulation.setDeviceMetricsOverride", **PHONE)
             width = await tell("Runtime.evaluate", expression="document.body.scrollWidth")

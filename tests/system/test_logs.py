@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import grpc
@@ -13,8 +14,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the server extra")
 
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
+from narrows.server.framelog import LINES_PER_SECOND
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FRAMES = 100
 
 
@@ -36,7 +38,7 @@ def stderr_of_a_server(bundle: Path, *options: str) -> str:
             asyncio.run(send_nonsense(address))
         finally:
             server.terminate()
-        return server.communicate(timeout=60)[1]
+        return server.communicate(timeout=120)[1]
 
 
 def refusals(text: str) -> list[dict]:
@@ -44,11 +46,18 @@ def refusals(text: str) -> list[dict]:
     return [line for line in lines if line.get("status") == "MALFORMED"]
 
 
+def few(found: list[dict]) -> bool:
+    """Whether no second has more of them than it may, by their own clock."""
+    first, last = (datetime.fromisoformat(found[i]["time"].rstrip("Z")) for i in (0, -1))
+    seconds = (last - first).total_seconds() + 2  # parts of two more
+    return len(found) <= LINES_PER_SECOND * seconds
+
+
 def test_every_line_is_json_and_a_bad_device_fills_no_disk(tiny_bundle):
     text = stderr_of_a_server(tiny_bundle)
     assert all(json.loads(line) for line in text.splitlines())
     found = refusals(text)
-    assert 1 <= len(found) < FRAMES / 2
+    assert few(found)
     assert found[0]["frame_id"] == 0
     assert found[0]["logger"] == "narrows.server.framelog"
     assert {"time", "level", "message", "device", "status"} <= set(found[0])
@@ -60,5 +69,5 @@ def test_a_replica_on_ray_logs_likewise(tiny_bundle, monkeypatch):
         stderr_of_a_server(tiny_bundle, "--executor", "ray", "--replicas", "1")
         logs = Path(folder).glob("ray/session_*/logs/worker-*.err")
         found = [line for path in logs for line in refusals(path.read_text())]
-    assert 1 <= len(found) < FRAMES / 2
+    assert few(found)
     assert found[0]["frame_id"] == 0

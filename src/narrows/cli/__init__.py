@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from narrows.cli import bench_rounds  # noqa: F401  # its commands join those of `bench`
 from narrows.cli.bench import bench
 from narrows.cli.bundle import bundle
 from narrows.cli.demo import demo
@@ -11,6 +12,7 @@ from narrows.cli.doctor import doctor
 from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
 from narrows.cli.pki import pki
+from narrows.cli.rounds import rounds
 from narrows.cli.serve import serve
 from narrows.cli.top import top
 from narrows.cli.train import train
@@ -28,6 +30,7 @@ for command in (demo, edge, serve, top, evaluate, train, doctor):
 app.add_typer(bundle, name="bundle")
 app.add_typer(pki, name="pki")
 app.add_typer(vertical, name="vertical")
+app.add_typer(rounds, name="rounds")
 app.add_typer(bench, name="bench")
 
 

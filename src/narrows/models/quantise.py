@@ -37,12 +37,33 @@ def quantise_head(
     """
     plan = make_plan(layers, tensors)
     inputs = _inputs(plan, pictures)
-    quantised: Tensors = {}
-    ranges: dict[str, tuple[float, int]] = {}
-    for index, stage in enumerate(plan.stages):
-        ranges[stage.name] = _range(inputs[index]) if index else (1.0, 0)
-        quantised |= _convolution(plan, stage, ranges[stage.name][0], first=index == 0)
-    return _annotated(layers, ranges), quantised
+    ranges = {
+        stage.name: _range(inputs[index]) if index else (1.0, 0)
+        for index, stage in enumerate(plan.stages)
+    }
+    return _annotated(layers, ranges), _convolutions(plan, ranges)
+
+
+def requantise_head(
+    layers: Sequence[Mapping[str, Any]], tensors: Mapping[str, NDArray], before: Layers
+) -> tuple[Layers, Tensors]:
+    """As `quantise_head`, by the ranges of an integer head from which this one was trained.
+
+    Raises:
+        HeadError: the head cannot be followed. KeyError: `before` is of another one.
+    """
+    plan = make_plan(layers, tensors)
+    ranges = _ranges_of(before)
+    return _annotated(layers, ranges), _convolutions(plan, ranges)
+
+
+def _ranges_of(layers: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, int]]:
+    found: dict[str, tuple[float, int]] = {}
+    for layer in layers:
+        if "weights" in layer:
+            found[layer["weights"]] = layer["input_scale"], layer["input_zero"]
+        found |= _ranges_of(layer.get("body", ()))
+    return found
 
 
 def _inputs(plan: Plan, pictures: Iterable[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
@@ -77,6 +98,13 @@ def _range(seen: NDArray[np.float32]) -> tuple[float, int]:
 def _grid(low: float, high: float) -> tuple[float, int]:
     scale = float(np.float32((high - low) / 255))
     return scale, round(-low / scale)
+
+
+def _convolutions(plan: Plan, ranges: Mapping[str, tuple[float, int]]) -> Tensors:
+    quantised: Tensors = {}
+    for index, stage in enumerate(plan.stages):
+        quantised |= _convolution(plan, stage, ranges[stage.name][0], first=index == 0)
+    return quantised
 
 
 def _convolution(plan: Plan, stage: Stage, input_scale: float, first: bool) -> Tensors:

@@ -45,7 +45,7 @@ def fit(
         ConfigError: fewer photographs than a batch, or a loss that is no number.
     """
     device = next(model.parameters()).device
-    optimiser = _optimiser(phase, groups)
+    optimiser = optimiser_of(phase, groups)
     peaks = [group["lr"] for group in optimiser.param_groups]
     done = checkpoint.load(state, model, optimiser) if state.exists() else 0
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -68,7 +68,7 @@ def fit(
             for i, batch in enumerate(islice(batches, rank, per_epoch * world, world)):
                 share = (epoch * per_epoch + i) / (phase.epochs * per_epoch)
                 for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                    group["lr"] = peak * _schedule(share, phase)
+                    group["lr"] = peak * schedule(share, phase)
                 loss = step_loss(batch.to(device), share)
                 if not torch.isfinite(loss):
                     raise ConfigError(
@@ -96,7 +96,8 @@ def _average(tensors: list[Tensor]) -> None:
             tensor /= dist.get_world_size()
 
 
-def _optimiser(phase: Phase, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def optimiser_of(phase: Phase, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The one that a phase names."""
     match phase.optimiser:
         case "adamw":
             return torch.optim.AdamW(groups)
@@ -106,8 +107,8 @@ def _optimiser(phase: Phase, groups: list[dict[str, Any]]) -> torch.optim.Optimi
             return torch.optim.SGD(groups, momentum=0.9)
 
 
-def _schedule(share: float, phase: Phase) -> float:
-    """Linear to 1 over the warm-up, then half a cosine to 0 or a tenth at each step."""
+def schedule(share: float, phase: Phase) -> float:
+    """The rate's factor: linear to 1 over the warm-up, then half a cosine or a tenth at a step."""
     if share < phase.warmup:
         return max(share / phase.warmup, 0.01)
     if phase.schedule == "steps":

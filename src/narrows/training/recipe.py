@@ -26,14 +26,17 @@ else:
 RECIPES = Path(__file__).parent / "recipes"
 TEACHER = "teacher"  # as a backbone's name: split the teacher itself
 
-Part = Literal["encoder", "prior", "decoder", "rest"]
+# "heads": what of the rest answers, classifier and tasks' heads, where the body does not learn
+Part = Literal["encoder", "prior", "decoder", "rest", "heads"]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Loss(_Strict):
+class Loss(Strict):
     """Weights of the loss terms."""
 
     label: float = 0.3  # cross entropy with the labels
@@ -46,7 +49,7 @@ class Loss(_Strict):
     saliency: bool = False  # where the teacher looks counts double (FrankenSplit)
 
 
-class Task(_Strict):
+class Task(Strict):
     """A head beside the classifier; keys that are not its own go to models/tasks."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -58,7 +61,7 @@ class Task(_Strict):
         return dict(self.model_extra or {})
 
 
-class Phase(_Strict):
+class Phase(Strict):
     """One optimisation, with a warm-up."""
 
     epochs: int = Field(ge=1)
@@ -82,7 +85,7 @@ class SplitPhase(Phase):
     rate_warmup: float = Field(default=0.25, gt=0, le=1)  # share of the phase in which they grow
 
 
-class Views(_Strict):
+class Views(Strict):
     """Crops of every photograph, made once, and what the teacher says of them."""
 
     count: int = Field(default=5, ge=1)
@@ -90,7 +93,7 @@ class Views(_Strict):
     min_scale: float = Field(default=0.3, gt=0, le=1)  # smallest crop, as a share of the area
 
 
-class Rated(_Strict):
+class Rated(Strict):
     """Gain vectors and factorised priors."""
 
     kind: Literal["rated"]
@@ -98,7 +101,7 @@ class Rated(_Strict):
     variable: bool = True  # one model for all rates; else each is trained, from the one before
 
 
-class Hyperprior(_Strict):
+class Hyperprior(Strict):
     """Mean-scale hyperprior (Minnen et al. 2018), one model a rate."""
 
     kind: Literal["hyperprior"]
@@ -107,7 +110,7 @@ class Hyperprior(_Strict):
     variable: Literal[False] = False
 
 
-class Uniform(_Strict):
+class Uniform(Strict):
     """A fixed number of bits an element, no entropy coding; `members` of an ensemble per point."""
 
     kind: Literal["uniform"]
@@ -120,7 +123,7 @@ class Uniform(_Strict):
         return (0.0,) * len(self.bits)
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """Everything a training run needs besides the photographs and the seed."""
 
     name: str
@@ -189,14 +192,20 @@ def load_recipe(name_or_path: str) -> Recipe:
         shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         raise ConfigError(f"no recipe {name_or_path!r}; shipped: {shipped}; or give a .toml file")
     try:
-        return Recipe.model_validate(_read(path))
+        return Recipe.model_validate(read_toml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path.name}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise ConfigError(f"{path.name}: {first_error(error)}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def first_error(error: ValidationError) -> str:
+    """Its first finding: which key, and what is wrong."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where + ': ' if where else ''}{first['msg']}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises ConfigError for what is not TOML."""
     try:
         return tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:

@@ -24,7 +24,7 @@ from narrows.models.tasks import TaskHeads
 from narrows.training.log import Log
 from narrows.training.loop import Step, decayed_groups, fit
 from narrows.training.losses import Distillation, relative_error, saliency
-from narrows.training.recipe import Phase, Recipe, SplitPhase
+from narrows.training.recipe import Part, Recipe, SplitPhase
 from narrows.training.tasks import task_losses
 from narrows.training.teacher import normalise
 from narrows.training.views import Batch, Crops
@@ -165,17 +165,17 @@ def _train(
     for number, phase in enumerate(recipe.split, 1):
         phase = phase.model_copy(update={"epochs": max(1, round(phase.epochs * share))})
         weights = torch.tensor(rates, device=next(model.parameters()).device)
-        step = _step(
+        step = split_step(
             model, distil, unsplit, teacher, phase, (reached * weights, phase.rate * weights)
         )
         reached = phase.rate
-        _freeze(model, phase, recipe.freeze_norms)
-        groups = [*_groups(model, phase), *decayed_groups(distil, phase)]
+        freeze(model, phase, recipe.freeze_norms)
+        groups = [*learned_groups(model, phase), *decayed_groups(distil, phase)]
         path = state.with_name(f"{state.name}-{number}.safetensors")
         fit(both, groups, step, pool, phase, seed + number, path, log)
 
 
-def _step(
+def split_step(
     model: SplitModel,
     distil: Distillation,
     unsplit: Backbone,
@@ -215,33 +215,47 @@ def _wanted(unsplit: Backbone, batch: Batch, stages: str) -> list[Tensor]:
         return [at_cut, *(stage_outputs(unsplit.rest[0], at_cut) if stages == "all" else ())]
 
 
-def _parts(model: SplitModel) -> dict[str, nn.Module]:
+def parts(model: SplitModel) -> dict[Part, nn.Module]:
+    """What a phase may train, by the names that recipes use; "heads" are in "rest" too."""
+    tasks = [model.tail.tasks] if model.tail.tasks else []
     return {
         "encoder": model.head,
         "prior": model.bottleneck,
         "decoder": model.tail.decoder,
-        "rest": nn.ModuleList([model.tail.rest, *([model.tail.tasks] if model.tail.tasks else [])]),
+        "rest": nn.ModuleList([model.tail.rest, *tasks]),
+        "heads": nn.ModuleList([model.tail.rest[1], *tasks]),
     }
 
 
-def _freeze(model: SplitModel, phase: Phase, freeze_norms: bool) -> None:
+def learned(model: SplitModel, phase: SplitPhase) -> dict[Part, nn.Module]:
+    """Those that a phase trains, each once."""
+    whole = "rest" in phase.trains
+    return {
+        name: part
+        for name, part in parts(model).items()
+        if name in phase.trains and not (name == "heads" and whole)
+    }
+
+
+def freeze(model: SplitModel, phase: SplitPhase, freeze_norms: bool) -> None:
     """Only the phase's parts learn; a part that does not also keeps its norms' statistics."""
-    for name, part in _parts(model).items():
-        learns = name in phase.trains  # type: ignore[attr-defined]
-        part.requires_grad_(learns).train(learns)
+    model.requires_grad_(False).eval()
+    for part in learned(model, phase).values():
+        part.requires_grad_(True).train()
     if freeze_norms:
-        for module in _parts(model)["rest"].modules():
+        for module in parts(model)["rest"].modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 
 
-def _groups(model: SplitModel, phase: SplitPhase) -> list[dict[str, Any]]:
+def learned_groups(model: SplitModel, phase: SplitPhase) -> list[dict[str, Any]]:
+    """Parameter groups of what a phase trains."""
     groups = []
-    for name, part in _parts(model).items():
+    for name, part in learned(model, phase).items():
         if name == "prior":  # gains are worth as much far from zero
-            learned = [p for p in part.parameters() if p.requires_grad]
-            groups += [{"params": learned, "lr": phase.learning_rate, "weight_decay": 0.0}] * bool(
-                learned
+            gains = list(part.parameters())
+            groups += [{"params": gains, "lr": phase.learning_rate, "weight_decay": 0.0}] * bool(
+                gains
             )
         else:
             groups += decayed_groups(part, phase, phase.rest_rate if name == "rest" else 1.0)

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("flwr", reason="Flower has no release for this Python")
 pytest.importorskip("dp_accounting", reason="needs the accountant of flwr[dp]")
 
-from federated_grid import HereGrid, app_of, model
+from federated_grid import SecureNodes, app_of, model
 from flwr.serverapp.exception import PrivacyBudgetExhausted
 from flwr.serverapp.strategy import FedAvg
 
@@ -30,8 +30,8 @@ def strategy(noise: float = 1.0, most: float | None = None, **changed) -> Secure
 
 
 def test_epsilon_is_reported_after_every_round_and_skipped_ones_are_free():
-    found, grid, rounds = strategy(), HereGrid(10, app_of), []
-    grid.lost = lambda node, stage: len(rounds) == 2 and node < 105 and stage == "train"
+    found, grid, rounds = strategy(), SecureNodes(10, app_of), []
+    grid.silent = lambda node, stage: len(rounds) == 2 and node < 105 and stage == "train"
     found.start(grid, model(), num_rounds=3, evaluate_fn=lambda n, a: rounds.append(n))
     first, second, third = (report.epsilon for report in found.reports)
     assert found.reports[1].error.startswith("TooFewResponses")
@@ -41,9 +41,9 @@ def test_epsilon_is_reported_after_every_round_and_skipped_ones_are_free():
 
 
 def test_a_mean_with_vanished_clients_is_divided_by_all_that_were_sampled():
-    found, grid = strategy(noise=1e-9), HereGrid(10, app_of)
+    found, grid = strategy(noise=1e-9), SecureNodes(10, app_of)
     full = flat(found.start(grid, model(), num_rounds=1).arrays) - flat(model())
-    grid.lost = lambda node, stage: node > 106 and stage == "train"
+    grid.silent = lambda node, stage: node > 106 and stage == "train"
     found = strategy(noise=1e-9)
     part = flat(found.start(grid, model(), num_rounds=1).arrays) - flat(model())
     assert found.reports[0].survivors == 7
@@ -60,7 +60,7 @@ def average(nodes, divisor: int) -> np.ndarray:
 
 def test_no_round_is_begun_beyond_the_budget():
     with pytest.raises(PrivacyBudgetExhausted):
-        strategy(most=6.0).start(HereGrid(10, app_of), model(), num_rounds=2)
+        strategy(most=6.0).start(SecureNodes(10, app_of), model(), num_rounds=2)
 
 
 def test_privacy_that_would_not_hold_is_refused():

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("flwr", reason="Flower has no release for this Python")
 
-from federated_grid import HereGrid, app_of, model
+from federated_grid import SecureNodes, app_of, model
 from flwr.app import ArrayRecord, ConfigRecord, Context, RecordDict
 from flwr.serverapp.strategy import (
     DifferentialPrivacyServerSideFixedClipping,
@@ -59,7 +59,7 @@ def secured(strategy=None, **changed) -> SecureAggregation:
 
 
 def test_a_run_gives_the_mean_of_the_plain_integers(quantised):
-    grid, strategy = HereGrid(6, app_of), secured()
+    grid, strategy = SecureNodes(6, app_of), secured()
     result = strategy.start(grid, model(), num_rounds=2)
     first = expected(flat(model()), quantised[0])
     second = expected(first, quantised[1])
@@ -75,11 +75,11 @@ def test_a_run_gives_the_mean_of_the_plain_integers(quantised):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_three_of_ten_vanish_and_the_sum_is_that_of_the_others(stage, quantised):
-    grid, strategy = HereGrid(10, app_of), secured()
-    gone = {101, 104, 108}
+    grid, strategy = SecureNodes(10, app_of), secured()
+    gone = {2, 5, 9}
     late = STAGES.index(stage)
-    grid.lost = lambda node, now: (
-        (node in gone and STAGES.index(now) >= late) or (node == 101 and now == "train")
+    grid.silent = lambda node, now: (
+        (node in gone and STAGES.index(now) >= late) or (node == 2 and now == "train")
     )
     result = strategy.start(grid, model(), num_rounds=1)
     (report,) = strategy.reports
@@ -90,17 +90,17 @@ def test_three_of_ten_vanish_and_the_sum_is_that_of_the_others(stage, quantised)
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_when_too_many_vanish_the_round_is_skipped_and_the_next_begins_anew(stage, quantised):
-    grid, strategy = HereGrid(6, app_of), secured()
-    gone = {101, 102, 103, 104}
+    grid, strategy = SecureNodes(6, app_of), secured()
+    gone = {2, 3, 4, 5}
     rounds = []
 
     def lost(node, now):
         return len(rounds) < 2 and (
             (node in gone and STAGES.index(now) >= STAGES.index(stage))
-            or (node == 101 and now == "train")
+            or (node == 2 and now == "train")
         )
 
-    grid.lost = lost
+    grid.silent = lost
     result = strategy.start(
         grid, model(), num_rounds=2, evaluate_fn=lambda n, a: rounds.append((n, flat(a)))
     )
@@ -119,16 +119,16 @@ def test_any_strategy_that_averages_can_be_wrapped(inner, kept, quantised):
     floats = ArrayRecord({"weight": model()["weight"], "bias": model()["bias"]})
     options = {"fraction_evaluate": 0.0} | ({"proximal_mu": 0.1} if inner is FedProx else {})
     strategy = secured(inner(**options), kept=kept)
-    result = strategy.start(HereGrid(4, app_of), floats, num_rounds=2)
+    result = strategy.start(SecureNodes(4, app_of), floats, num_rounds=2)
     moved = np.count_nonzero(flat(result.arrays) - flat(floats))
     assert moved > (300 if kept < 1 else 590)
     assert not strategy.reports[1].error
 
 
 def test_who_vanished_is_asked_for_shares_again_and_takes_part(quantised):
-    grid, strategy = HereGrid(6, app_of), secured()
+    grid, strategy = SecureNodes(6, app_of), secured()
     seen = []
-    grid.lost = lambda node, now: node == 102 and not seen and now == "train"
+    grid.silent = lambda node, now: node == 3 and not seen and now == "train"
     strategy.start(
         grid, model(), num_rounds=2, evaluate_fn=lambda n, a: seen.append(n) if n else None
     )
@@ -137,7 +137,7 @@ def test_who_vanished_is_asked_for_shares_again_and_takes_part(quantised):
 
 
 def test_a_node_that_comes_later_or_lost_its_state_joins_a_new_session(quantised):
-    grid, strategy = HereGrid(5, app_of), secured()
+    grid, strategy = SecureNodes(5, app_of), secured()
     events = []
 
     def between(number, arrays):
@@ -146,7 +146,7 @@ def test_a_node_that_comes_later_or_lost_its_state_joins_a_new_session(quantised
             grid.contexts[200] = Context(1, 200, {}, RecordDict(), {})
             grid.apps[200] = app_of(200)
         if number == 2:
-            grid.contexts[103].state = RecordDict()  # its SuperNode was restarted
+            grid.contexts[4].state = RecordDict()  # its SuperNode was restarted
 
     strategy.start(grid, model(), num_rounds=4, evaluate_fn=between)
     assert [r.survivors for r in strategy.reports] == [5, 6, 5, 5]
@@ -156,20 +156,20 @@ def test_a_node_that_comes_later_or_lost_its_state_joins_a_new_session(quantised
 
 
 def test_evaluation_goes_on_as_ever():
-    result = secured(FedAvg()).start(HereGrid(4, app_of), model(), num_rounds=1)
+    result = secured(FedAvg()).start(SecureNodes(4, app_of), model(), num_rounds=1)
     assert result.evaluate_metrics_clientapp[1]["accuracy"] == 0.5
 
 
 def test_certified_clients_go_by_their_certificates(tmp_path, quantised):
     authority = Authority.create(tmp_path / "ca")
-    for node in range(100, 104):
+    for node in range(1, 5):
         authority.enroll(f"camera-{node}", tmp_path / str(node))
-    grid = HereGrid(4, lambda node: app_of(node, tmp_path / str(node)))
+    grid = SecureNodes(4, lambda node: app_of(node, tmp_path / str(node)))
     strategy = secured()
-    grid.lost = lambda node, now: node == 102 and now == "train"
+    grid.silent = lambda node, now: node == 3 and now == "train"
     strategy.start(grid, model(), num_rounds=1)
     assert strategy.reports[0].survivors == 3
-    twins = HereGrid(4, lambda node: app_of(node, tmp_path / "100"))
+    twins = SecureNodes(4, lambda node: app_of(node, tmp_path / "1"))
     strategy = secured()
     strategy.start(twins, model(), num_rounds=1)
     assert "two nodes have credentials of the same device" in strategy.reports[0].error
@@ -177,8 +177,8 @@ def test_certified_clients_go_by_their_certificates(tmp_path, quantised):
 
 def test_neither_messages_nor_logs_hold_a_clients_update(quantised, caplog):
     caplog.set_level(logging.DEBUG)
-    grid, strategy = HereGrid(5, app_of), secured()
-    grid.lost = lambda node, now: node == 102 and now == "train"
+    grid, strategy = SecureNodes(5, app_of), secured()
+    grid.silent = lambda node, now: node == 3 and now == "train"
     strategy.start(grid, model(), num_rounds=2)
     received = b"".join(grid.received)
     logs = caplog.text
@@ -193,13 +193,13 @@ def test_neither_messages_nor_logs_hold_a_clients_update(quantised, caplog):
 
 
 def test_a_client_with_the_mod_sends_nothing_in_the_clear():
-    grid = HereGrid(3, app_of)
+    grid = SecureNodes(3, app_of)
     replies = grid.send_and_receive(FedAvg().configure_train(1, model(), ConfigRecord(), grid))
     assert all("secure aggregation must be on at server" in r.error.reason for r in replies)
 
 
 def test_a_client_joins_no_fleet_that_is_smaller_than_it_wants():
-    grid, strategy = HereGrid(4, lambda node: app_of(node, least=5)), secured()
+    grid, strategy = SecureNodes(4, lambda node: app_of(node, least=5)), secured()
     strategy.start(grid, model(), num_rounds=1)
     assert "0 clients are ready" in strategy.reports[0].error
     with pytest.raises(ConfigError, match="least_clients must be at least 3, not 2"):
@@ -214,4 +214,4 @@ def test_strategies_that_need_single_updates_are_refused():
     with pytest.raises(ConfigError, match="kept must be above 0"):
         secured(kept=0.0)
     with pytest.raises(ConfigError, match="take fewer levels"):
-        secured(levels=1 << 31).start(HereGrid(3, app_of), model(), num_rounds=1)
+        secured(levels=1 << 31).start(SecureNodes(3, app_of), model(), num_rounds=1)

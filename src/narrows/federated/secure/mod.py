@@ -11,6 +11,7 @@ What a client must keep is in `context.state`, under RECORD. A training that the
 to mask is refused: no update leaves in the clear. What evaluation replies is not masked.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ from narrows.security.files import read_credentials
 from narrows.security.identity import device_named_by
 
 RECORD = "narrows.secure"  # of ours in a message, and in a client's state
-KEYS, SHARES, CONFIRM, UNMASK = (
-    f"secure_{step}" for step in ("keys", "shares", "confirm", "unmask")
-)
+QUERIES = KEYS, SHARES, CONFIRM, UNMASK = (
+    "secure_keys", "secure_shares", "secure_confirm", "secure_unmask",
+)  # fmt: skip
 
 
 class SecureMod:
@@ -73,10 +74,15 @@ class SecureMod:
 
     def answer(self, app: ClientApp) -> None:
         """Let an app answer the queries `secure_keys`, `_shares`, `_confirm` and `_unmask`."""
-        app.query(KEYS)(self._keys)
-        app.query(SHARES)(self._shares)
-        app.query(CONFIRM)(self._confirm)
-        app.query(UNMASK)(self._unmask)
+        for action in QUERIES:
+            app.query(action)(partial(self.exchange, action))
+
+    def exchange(self, action: str, message: Message, context: Context) -> Message:
+        """Answer one of QUERIES. Raises SessionError, IdentityError, SealError or SharingError."""
+        answers = {
+            KEYS: self._keys, SHARES: self._shares, CONFIRM: self._confirm, UNMASK: self._unmask
+        }  # fmt: skip
+        return answers[action](message, context)
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         """Train, and reply with the masked update alone.

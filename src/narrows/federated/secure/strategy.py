@@ -143,6 +143,11 @@ class SecureAggregation(Strategy):
                     f"{type(inner).__name__} looks at single updates, which secure aggregation "
                     "hides: use one that averages"
                 )
+            if getattr(inner, "entropy_coded", False):  # CompressedUpdates imports this module
+                raise ConfigError(
+                    "entropy-coded updates cannot be summed under masks: leave CompressedUpdates "
+                    "out, and choose kept= and levels= of SecureAggregation instead"
+                )
             inner = getattr(inner, "strategy", None)
         if not 0 < kept <= 1:
             raise ConfigError(f"kept must be above 0 and at most 1, not {kept}")

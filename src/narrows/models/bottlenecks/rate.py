@@ -10,6 +10,7 @@ what gives the encoder its gradient. The tail sees rounded values, gradients goi
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -56,6 +57,20 @@ class RatedBottleneck(nn.Module):
         self.log_gain.copy_(gain.log())
         self.log_inverse.copy_(inverse_gain.log())
         return True
+
+    @torch.no_grad()
+    def recall(self, tables: Sequence[CodingTables]) -> None:
+        """Take the symbols' distributions that a bundle's tables were made of, point by point."""
+        for point, found in enumerate(tables):
+            arrays, starts = found.arrays, found.arrays.starts()
+            for channel, first in enumerate(arrays.offsets):
+                cdf = arrays.cdf[starts[channel] : starts[channel + 1]].astype(np.int64)
+                mass = np.diff(cdf)[:-1]  # without the escape
+                symbols = np.arange(first, first + len(mass))
+                kept = abs(symbols) <= REACH
+                row = torch.zeros(2 * REACH + 1)
+                row[symbols[kept] + REACH] = torch.from_numpy(mass[kept]).float()
+                self.histogram[point, channel] = row / row.sum().clamp_min(1)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Latent (batch, channels, h, w), an equal share of the batch per point, in order.

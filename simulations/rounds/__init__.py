@@ -1,0 +1,1 @@
+"""Federated rounds in this process: a data set dealt out, nodes, and what updates cost to send."""
