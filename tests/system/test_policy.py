@@ -1,4 +1,8 @@
-"""A device with a policy over a real link that breaks: every frame is answered by its deadline."""
+"""A device with a policy over a real link that breaks: every frame is answered, and says by whom.
+
+How many the server answers in time is the machine's matter and is not asserted: races in virtual
+time (tests/simulations/links) say what the policy is worth.
+"""
 
 import json
 import shutil
@@ -12,7 +16,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the server extra")
 
 from PIL import Image
-from serving import serving
+from serving import PATIENCE_S, serving
 
 from narrows.codec.manifest import Manifest
 from narrows.edge.policy.exit import GRID, ExitHead
@@ -60,20 +64,20 @@ def device(pictures, address, bundle, *options):
         sys.executable, "-m", "narrows", "edge", str(pictures), "--server", address, "--bundle",
         str(bundle), "--fps", "5", "--deadline-ms", "1500", "--json", *options,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.stdout, done.stderr
     *frames, summary = (json.loads(line) for line in done.stdout.splitlines())
     return frames, summary["summary"]
 
 
-def test_the_policy_answers_every_frame_where_a_fixed_point_misses_many(bundle, pictures, tmp_path):
+def test_the_policy_answers_every_frame_where_a_fixed_point_misses_some(bundle, pictures, tmp_path):
     (tmp_path / "breaks.csv").write_text(BREAKS)
     with serving(bundle) as (_, target), relaying(target, tmp_path / "breaks.csv") as address:
         _, fixed = device(pictures, address, bundle, "--point", "0")
         frames, steered = device(pictures, address, bundle, "--policy")
     assert fixed["answered"] < FRAMES
     assert steered["answered"] == FRAMES == len(frames)
-    assert 0 < steered["local"] < FRAMES
+    assert steered["local"] > 0  # nothing comes through an outage longer than a deadline
     for frame in frames:
         assert frame["decision"]["why"] in {"best", "link", "probe", "refused"}
         assert (frame["answered_by"] == "local") or frame["decision"]["why"] in {"best", "probe"}
