@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -18,8 +18,10 @@ from typing import Any
 from narrows.edge.encoder import Encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
+from narrows.edge.observer import LinkObserver
 from narrows.edge.outcome import NOT_ENCODED, NOTHING, OK, Label, Outcome
 from narrows.edge.payload import Payload
+from narrows.edge.policy.policy import Decision
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.renewal import watch_bundle
 from narrows.edge.session import Session
@@ -51,7 +53,7 @@ class DeviceSettings:
 
 
 @dataclass
-class _Run:
+class Run:
     """One run's moving parts."""
 
     source: Iterator[SourceFrame]
@@ -89,12 +91,20 @@ class _Run:
         except (NarrowsError, OSError, ValueError) as error:  # one strange picture
             return frame, error
 
-    def finish(self, frame: SourceFrame, point: int | None, outcome: Outcome) -> None:
+    def finish(
+        self,
+        frame: SourceFrame,
+        point: int | None,
+        outcome: Outcome,
+        decision: Decision | None = None,
+    ) -> None:
         """Note a frame's outcome and tell the caller."""
         timing = outcome.timing
         stages = {k: v / 1e6 for k, v in vars(timing).items()} if timing is not None else {}
         correct = judge(frame, outcome.labels, self.settings.folders)
-        record = FrameRecord(frame.name, frame.label, correct, point, outcome, stages, frame.image)
+        record = FrameRecord(
+            frame.name, frame.label, correct, point, outcome, stages, frame.image, decision
+        )
         self.tally.add(record)
         self.on_record(record)
 
@@ -118,22 +128,30 @@ def run_device(
         SourceError: the one picture asked for is not readable.
     """
     tally = tally if tally is not None else Tally()
-    run = _Run(source, encoder, settings, on_record, tally, renew, settings.digest)
-    return asyncio.run(_drive(run))
+    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest)
+    return asyncio.run(drive(run, _send_all))
 
 
-async def _drive(run: _Run) -> dict[str, Any]:
+SendAll = Callable[
+    [Run, Session, ThreadPoolExecutor, asyncio.Event], Awaitable[set[asyncio.Future[Outcome]]]
+]
+
+
+async def drive(
+    run: Run, send_all: SendAll, observer: LinkObserver | None = None
+) -> dict[str, Any]:
+    """Open a session, have `send_all` send every frame over it, await the last outcomes."""
     settings, error = run.settings, ""
     traces = open_traces("narrows-edge")
     async with Session(
-        settings.server, settings.link, settings.bundle, settings.tasks, traces
+        settings.server, settings.link, settings.bundle, settings.tasks, traces, observer
     ) as session:
         run.tally.started()
         watcher = _watch(run) if run.renew else None
         with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
             try:
-                frames = await _send_all(run, session, worker, stop)
-            except _Ended as ended:
+                frames = await send_all(run, session, worker, stop)
+            except Ended as ended:
                 frames, error = ended.frames, str(ended.cause)
             finally:
                 if watcher:
@@ -145,13 +163,13 @@ async def _drive(run: _Run) -> dict[str, Any]:
     )
 
 
-def _watch(run: _Run) -> asyncio.Future[None]:
+def _watch(run: Run) -> asyncio.Future[None]:
     settings = run.settings
     watching = watch_bundle(settings.server, settings.link, settings.bundle, run.on_version)
     return asyncio.ensure_future(watching)
 
 
-class _Ended(Exception):
+class Ended(Exception):
     """The link failed; these frames have outcomes, or will have."""
 
     def __init__(self, cause: LinkError, frames: set[asyncio.Future[Outcome]]):
@@ -160,17 +178,17 @@ class _Ended(Exception):
 
 
 async def _send_all(
-    run: _Run, session: Session, worker: ThreadPoolExecutor, stop: asyncio.Event
+    run: Run, session: Session, worker: ThreadPoolExecutor, stop: asyncio.Event
 ) -> set[asyncio.Future[Outcome]]:
     """Capture and send until the source ends or `stop`; the frames still in flight."""
     loop, in_flight = asyncio.get_running_loop(), set[asyncio.Future[Outcome]]()
-    pace = _Pace(run.settings.fps)
+    pace = Pace(run.settings.fps)
     for point in itertools.cycle(run.settings.points):
         due_ns = await pace.due()
         try:
             await session.room()
         except LinkError as error:
-            raise _Ended(error, in_flight) from None
+            raise Ended(error, in_flight) from None
         waited_ns = monotonic_ns() - due_ns if run.settings.fps else 0
         produced = None if stop.is_set() else await loop.run_in_executor(worker, run.produce, point)
         if produced is None:
@@ -195,12 +213,12 @@ async def _send_all(
 
 
 def _finisher(
-    run: _Run, frame: SourceFrame, point: int | None
+    run: Run, frame: SourceFrame, point: int | None
 ) -> Callable[[asyncio.Future[Outcome]], None]:
     return lambda sent: run.finish(frame, point, sent.result())
 
 
-class _Pace:
+class Pace:
     """When frames are due. A frame that is late does not make its followers hurry."""
 
     def __init__(self, fps: float | None):

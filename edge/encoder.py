@@ -5,6 +5,7 @@ Both encoders share one face, so everything after them is the same.
 
 import io
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from narrows.edge.filter import PresenceFilter
 from narrows.edge.head import HeadKind, HeadRunner, load_head
 from narrows.edge.payload import Payload
 from narrows.errors import ConfigError
-from narrows.images.preprocess import pad_to_stride, prepare
+from narrows.images.preprocess import View, pad_to_stride, prepare
 
 PICTURE_OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"optimize": True}, "webp": {"method": 4}}
 
@@ -30,6 +31,19 @@ class Encoder(Protocol):
     def encode(self, image: Image.Image, point: int) -> Payload:
         """Encode a picture of any size at an operating point (0 is the finest)."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """A picture as the head sees it, and the device's time for it, in ns, monotonic."""
+
+    latent: NDArray[np.float32]  # (C, height, width)
+    width: int  # of the preprocessed picture, in pixels, before padding
+    height: int
+    started_ns: int
+    preprocess_ns: int
+    head_ns: int
+    view: View | None
 
 
 class FeatureEncoder:
@@ -52,23 +66,34 @@ class FeatureEncoder:
 
     def encode(self, image: Image.Image, point: int) -> Payload:
         """Encode a picture of any size. Raises ShapeError for a point the bundle lacks."""
+        return self.code(self.features(image), point)
+
+    def features(self, image: Image.Image) -> Features:
+        """The head's latent of a picture of any size."""
         started = time.monotonic_ns()
         picture, view = prepare(image, self._rule.short_side, self._rule.max_aspect)
         padded = pad_to_stride(picture, self._rule.stride)
         prepared = time.monotonic_ns()
         latent = self._head.run(padded)
-        computed = time.monotonic_ns()
+        spent = prepared - started, time.monotonic_ns() - prepared
         height, width = picture.shape[:2]
+        return Features(latent, width, height, started, *spent, view)
+
+    def code(self, features: Features, point: int) -> Payload:
+        """Quantise and code a latent. Raises ShapeError for a point the bundle lacks."""
+        latent, begun = features.latent, time.monotonic_ns()
+        place = features.width, features.height, features.started_ns
+        spent = features.preprocess_ns, features.head_ns
         if self._presence is not None and not self._presence.passes(latent):
-            spent = (prepared - started, time.monotonic_ns() - prepared, 0)
-            return Payload("nothing", b"", width, height, started, *spent, view=view)
+            filtering = time.monotonic_ns() - begun
+            spent = features.preprocess_ns, features.head_ns + filtering
+            return Payload("nothing", b"", *place, *spent, 0, view=features.view)
         if self._video is None:
             packet, key = self._codec.encode(latent, point), None
         else:
             packet, key = self._video.encode(latent, point)
-        coded = time.monotonic_ns()
-        stages = (prepared - started, computed - prepared, coded - computed)
-        return Payload("packet", packet, width, height, started, *stages, key, view)
+        coding = time.monotonic_ns() - begun
+        return Payload("packet", packet, *place, *spent, coding, key, features.view)
 
 
 class ImageEncoder:

@@ -32,6 +32,7 @@ class LinkSettings:
     silence_s: float = 0.9  # of a server that owes answers, before it is asked for a sign of life
     sign_s: float = 1.8  # for the sign, beside what the bytes on the wire take at 64 kbit/s
     keepalive_ms: int = 20_000  # the same two of a server that owes nothing, by HTTP/2
+    first_wait_s: float | None = None  # for the first connection, then without; None: to the end
     tls: Path | None = None  # this device's credentials; None: plain text
 
     def __post_init__(self) -> None:

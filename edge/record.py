@@ -13,6 +13,7 @@ import psutil
 from PIL import Image
 
 from narrows.edge.outcome import NOTHING, OK, Outcome
+from narrows.edge.policy.policy import Decision
 from narrows.errors import SourceError
 
 PERCENTILE_FRAMES = 100_000  # percentiles are of the latest: a camera runs for ever
@@ -30,6 +31,7 @@ class FrameRecord:
     outcome: Outcome
     timing_ms: dict[str, float]  # by stage; their sum is the latency
     image: Image.Image | None = None  # as the source gave it
+    decision: Decision | None = None  # a policy's, and why
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of one line of `narrows edge --json`."""
@@ -53,6 +55,7 @@ class FrameRecord:
             "latency_ms": sum(self.timing_ms.values()),
             "sendings": outcome.sendings,
             "answered_by": outcome.answered_by,
+            "decision": None if self.decision is None else self.decision.to_json(),
             "queue_depth": outcome.queue_depth,
             "batch_size": outcome.batch_size,
         }
@@ -66,6 +69,7 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     labelled: int = 0
     correct: int = 0
+    local: int = 0  # answered by the device itself
     renewals: int = 0  # newer versions of the bundle taken over
     packet_bytes: int = 0
     wire_bytes: int = 0
@@ -91,6 +95,7 @@ class Tally:
         self.statuses[record.outcome.status] += 1
         if not record.outcome.ok:
             return
+        self.local += record.outcome.answered_by == "local"
         self.labelled += record.correct is not None
         self.correct += bool(record.correct)
         self.packet_bytes += record.outcome.wire.packet_bytes
@@ -105,6 +110,7 @@ class Tally:
         return {
             "frames": self.captured,
             "answered": answered,
+            "local": self.local,
             "nothing": nothing,
             "failed": failed,
             "lost": self.captured - answered - nothing - failed,

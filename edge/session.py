@@ -20,6 +20,7 @@ from narrows.edge.link import (
     LinkSettings,
     addresses_of,
 )
+from narrows.edge.observer import LinkObserver, Unobserved
 from narrows.edge.outcome import (
     CLOSED,
     DEADLINE,
@@ -68,8 +69,11 @@ class Session:
         bundle: str = "",
         tasks: Sequence[str] = (),
         traces: Traces | None = None,
+        observer: LinkObserver | None = None,
     ):
         """`tasks`: which to ask of every frame; none: all the bundle has. `traces`: where to.
+
+        `observer` hears what the link does.
 
         Raises:
             ConfigError: `address` is not host:port, nor several of them with commas.
@@ -80,6 +84,7 @@ class Session:
         self.resent = 0  # sendings beyond each frame's first
         self.strays = 0  # answers nobody waited for: duplicates, or too late
         self._bundle, self._tasks, self._traces = bundle, tuple(tasks), traces
+        self._observer = observer if observer is not None else Unobserved()
         self._next_id = 1
         self._kept: dict[int, Kept] = {}
         self._outbox: asyncio.Queue[int] = asyncio.Queue()
@@ -97,7 +102,11 @@ class Session:
         self._runner = asyncio.ensure_future(self._stay_connected())
         connected = asyncio.ensure_future(self._connected.wait())
         try:
-            await asyncio.wait({connected, self._runner}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {connected, self._runner},
+                timeout=self.settings.first_wait_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -119,6 +128,11 @@ class Session:
     def connected(self) -> bool:
         """Whether the stream that is open now has shown a server."""
         return self._up
+
+    @property
+    def full(self) -> bool:
+        """Whether `room` would have to wait."""
+        return self._window.locked()
 
     async def close(self) -> None:
         """Hang up. Frames without an outcome get CLOSED."""
@@ -211,6 +225,7 @@ class Session:
                 self._owed,
                 self._on_sign,
             )
+            self._observer.on_down()
             attempt = 0 if self._up else attempt + 1
             self._given_up += self._up and _was_silent(error)
             self._up = False
@@ -264,12 +279,18 @@ class Session:
             kept = self._kept.get(await self._outbox.get())
             if kept is not None and not kept.on_wire:
                 self.resent += kept.sendings > 0
-                return kept.stamp_sending()
+                frame = kept.stamp_sending()
+                self._observer.on_sent(frame.frame_id, kept.wire.total_bytes)
+                return frame
 
     def _on_offset(self, offset: ClockOffset | None) -> None:
         self._alive_s = monotonic()
         self._connections += not self._up
+        if not self._up:
+            self._observer.on_up()
         self._up = True
+        if offset is not None:
+            self._observer.on_ping(offset.round_trip_ns)
         if offset is None:
             self._connected.set()
         elif self._clock is None or offset.round_trip_ns < self._clock.round_trip_ns:
@@ -277,6 +298,7 @@ class Session:
 
     def _on_result(self, result: inference_pb2.Result) -> None:
         now = monotonic_ns()
+        self._observer.on_result(result)
         self._alive_s = monotonic()
         self._backoff.reset()
         self._given_up = 0

@@ -1,8 +1,9 @@
 """A TCP relay that behaves like a thin link: bytes wait their turn at the rate, then the delay.
 
-One line per direction, shared by all connections, kept by a virtual clock: what is late by a
-timer's coarseness is never added to what follows. Nothing is lost or reordered (it carries TCP);
-an outage is a stall, as TCP sees it. IP and TCP headers are not counted.
+One line per direction, shared by all connections, of a constant rate and delay or of a trace's,
+kept by a virtual clock: what is late by a timer's coarseness is never added to what follows.
+Nothing is lost or reordered (it carries TCP); an outage is a stall, as TCP sees it. IP and TCP
+headers are not counted.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from narrows.errors import ConfigError, LinkError
-from narrows.simulations.links.spec import LinkSpec
+from narrows.simulations.links.link import Link, open_link
+from narrows.simulations.links.pipe import Pipe, Shape
 
 SEGMENT_BYTES = 1448  # what one Ethernet frame carries: connections take turns at this grain
 LOOKAHEAD_NS = 10_000_000  # read this far ahead of the line, so that coarse timers never idle it
@@ -31,26 +33,30 @@ class ByteCount:
 class Line:
     """One direction of the link: when a byte leaves, and whether any may."""
 
-    def __init__(self, spec: LinkSpec):
-        self.spec = spec
+    def __init__(self, shape: Shape, begins_ns: int = 0):
+        """`begins_ns`: the instant of the monotonic clock at which the shape begins."""
         self.carried_bytes = 0
-        self.segment_bytes = max(SEGMENT_BYTES, int(spec.rate_bits / 8 * 1e-3))
-        in_flight_bytes = int(spec.rate_bits / 8 * (spec.delay_ns + LOOKAHEAD_NS) / 1e9)
+        bytes_ns = shape.peak_bits / 8 / 1e9
+        self.segment_bytes = max(SEGMENT_BYTES, int(bytes_ns * 1e6))
+        in_flight_bytes = int(bytes_ns * (shape.longest_delay_ns + LOOKAHEAD_NS))
         self.depth = 64 + in_flight_bytes // self.segment_bytes  # segments under way, at most
-        self._busy_until_ns = 0
+        self._pipe, self._begins_ns = Pipe(shape), begins_ns
         self._intact = asyncio.Event()
         self._intact.set()
 
     def reserve(self, size_bytes: int, now_ns: int) -> int:
         """Queue `size_bytes` behind all earlier ones; the instant the last bit arrives, in ns."""
-        start = max(self._busy_until_ns, now_ns)
-        self._busy_until_ns = start + self.spec.serialisation_ns(size_bytes)
         self.carried_bytes += size_bytes
-        return self._busy_until_ns + self.spec.delay_ns
+        return self._pipe.reserve(size_bytes, now_ns - self._begins_ns) + self._begins_ns
+
+    def delay_ns(self, now_ns: int) -> int:
+        """The one-way delay of what leaves now."""
+        return self._pipe.shape.delay_at(now_ns - self._begins_ns)
 
     async def room(self) -> None:
         """Wait until the line is nearly free: the sender feels its rate as back-pressure."""
-        while (ahead := self._busy_until_ns - LOOKAHEAD_NS - time.monotonic_ns()) > 0:
+        latest_ns = self._begins_ns - LOOKAHEAD_NS
+        while (ahead := self._pipe.busy_until_ns + latest_ns - time.monotonic_ns()) > 0:
             await asyncio.sleep(ahead / 1e9)
 
     async def until(self, arrival_ns: int) -> None:
@@ -71,16 +77,28 @@ class Line:
 class Relay:
     """`async with Relay("127.0.0.1:50051", LinkSpec.parse("2mbit,20ms")) as relay: relay.port`."""
 
-    def __init__(self, target: str, spec: LinkSpec, port: int = 0, host: str = "127.0.0.1"):
-        """Raises ConfigError when `target` is not host:port."""
+    def __init__(
+        self,
+        target: str,
+        up: Shape,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        down: Shape | None = None,
+    ):
+        """`down`: the shape of the way back, if it is another. It begins when entered.
+
+        Raises:
+            ConfigError: `target` is not host:port.
+        """
         self._target = _host_and_port(target)
-        self._spec = spec
+        self._shapes = up, down or up
         self._bind = (host, port)
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Relay":
-        self._up, self._down = Line(self._spec), Line(self._spec)
+        begins_ns = time.monotonic_ns()
+        self._up, self._down = (Line(shape, begins_ns) for shape in self._shapes)
         try:
             self._server = await asyncio.start_server(self._accept, *self._bind)
         except OSError as error:
@@ -136,7 +154,8 @@ class Relay:
 
     async def _carry(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         # The handshake took no time here: charge the round trip that it costs on a real link.
-        await self._up.until(time.monotonic_ns() + 2 * self._spec.delay_ns)
+        now_ns = time.monotonic_ns()
+        await self._up.until(now_ns + self._up.delay_ns(now_ns) + self._down.delay_ns(now_ns))
         far_in, far_out = await asyncio.open_connection(*self._target)
         try:
             await _all(_flow(near_in, far_out, self._up), _flow(far_in, near_out, self._down))
@@ -197,16 +216,14 @@ def _host_and_port(target: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def _run(
-    target: str, spec: LinkSpec, port: int, say: Callable[[dict[str, Any]], None]
-) -> None:
+async def _run(target: str, link: Link, port: int, say: Callable[[dict[str, Any]], None]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with Relay(target, spec, port) as relay:
+    async with Relay(target, link.up, port, down=link.down) as relay:
         address = f"127.0.0.1:{relay.port}"
-        say({"address": address, "port": relay.port, "target": target, "link": str(spec)})
+        say({"address": address, "port": relay.port, "target": target, "link": link.name})
         await stopped.wait()
         say(asdict(relay.counts))
 
@@ -223,20 +240,21 @@ def main() -> None:
 
     def relay(
         target: str = typer.Argument(help="Where to relay to, host:port."),
-        spec: str = typer.Argument(
-            help="RATE,DELAY each way, such as 2mbit,20ms. The delay is one-way and applies in "
-            "each direction: a ping takes twice that."
+        link: str = typer.Argument(
+            help="RATE,DELAY each way, such as 2mbit,20ms (a ping takes twice the delay); a "
+            "profile such as lte, or lte:7 with a seed; a trace: a .csv of seconds,kbit/s,ms or "
+            "mahimahi's packet times; UP:DOWN are two traces."
         ),
         port: int = typer.Option(0, help="Port to listen on; 0 takes a free one."),
         as_json: bool = typer.Option(False, "--json", help="Both lines as JSON objects."),
     ) -> None:
-        """Relay TCP to TARGET over a link of that rate and delay.
+        """Relay TCP to TARGET over that link, which begins now.
 
         Prints one line when it listens, and at the end one with the bytes carried each way.
         """
         try:
             say = say_json if as_json else say_text
-            asyncio.run(_run(target, LinkSpec.parse(spec), port, say))
+            asyncio.run(_run(target, open_link(link), port, say))
         except (ConfigError, LinkError) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None

@@ -45,6 +45,24 @@ class LinkSpec:
         """The one-way delay in nanoseconds."""
         return round(self.delay_ms * 1e6)
 
+    @property
+    def peak_bits(self) -> float:
+        """The rate: it never has another."""
+        return self.rate_bits
+
+    @property
+    def longest_delay_ns(self) -> int:
+        """The delay: it never has another."""
+        return self.delay_ns
+
+    def finished_ns(self, size_bytes: int, start_ns: int) -> int:
+        """The instant the last of these bytes has left a line that is free from `start_ns` on."""
+        return start_ns + self.serialisation_ns(size_bytes)
+
+    def delay_at(self, at_ns: int) -> int:
+        """The one-way delay, in ns: the same at every instant."""
+        return self.delay_ns
+
     def __str__(self) -> str:
         unit = next(
             u for u in ("gbit", "mbit", "kbit") if self.rate_bits >= _RATE_UNITS[u] or u == "kbit"

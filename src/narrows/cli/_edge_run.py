@@ -34,6 +34,9 @@ class EdgeOptions:
     point: str
     task: str
     upload: str | None
+    policy: bool
+    joules: float | None
+    lose: float | None
     local: Path | None
     deadline_ms: int
     window: int
@@ -58,6 +61,8 @@ def run_edge(options: EdgeOptions) -> None:
     if options.local is None and options.tls is None:
         for address in addresses_of(options.server):
             allow_plain_text(address.rpartition(":")[0], options.insecure, force=True)
+    if not options.policy and (options.joules, options.lose) != (None, None):
+        raise ConfigError("--joules and --lose are for --policy: add it")
     tally = Tally()
     source = islice(
         open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
@@ -93,16 +98,25 @@ def _run(
             tls=options.tls,
         ),
     )
+    if options.policy:
+        from narrows.cli._edge_policy import run_policy
+
+        return run_policy(options, folder, fetched, settings, source, on_record, tally)
     encoder = _encoder(options, folder, manifest)
 
     def renew(digest: str) -> Encoder:
-        newer = _fetched(options)
-        manifest = Manifest.load(newer)
-        if manifest.digest != digest:  # another replica answered, that lags behind
-            raise LinkError(f"expected version {digest[:8]}..., got {manifest.digest[:8]}...")
-        return _encoder(options, newer, manifest)
+        return _encoder(options, *fetched_version(options, digest))
 
     return run_device(source, encoder, settings, on_record, tally, renew if fetched else None)
+
+
+def fetched_version(options: EdgeOptions, digest: str) -> tuple[Path, Manifest]:
+    """That version of the bundle, fetched. Raises LinkError where a replica lags behind."""
+    newer = _fetched(options)
+    manifest = Manifest.load(newer)
+    if manifest.digest != digest:
+        raise LinkError(f"expected version {digest[:8]}..., got {manifest.digest[:8]}...")
+    return newer, manifest
 
 
 def _bundle_folder(options: EdgeOptions) -> tuple[Path, bool]:
@@ -231,7 +245,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    counts = ("answered", "nothing", "failed", "lost", "skipped", "reconnects", "resent")
+    counts = ("answered", "local", "nothing", "failed", "lost", "skipped", "reconnects", "resent")
     yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in counts)
     if summary["errors"]:
         yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())

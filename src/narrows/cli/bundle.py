@@ -132,3 +132,20 @@ def filter(
     from narrows.simulations.presence import run_filter
 
     run_filter(path, data, miss, limit, json)
+
+
+@bundle.command()
+def calibrate(
+    path: Folder,
+    data: Annotated[Path, typer.Option(help="Class folders with parts train and val, or a tar.")],
+    limit: Annotated[int | None, typer.Option(min=20, help="Photographs of each part.")] = None,
+    json: Json = False,
+) -> None:
+    """Add the device's own answer, for `narrows edge --policy`: what stands by when a link fails.
+
+    A small regression on the head's features, fitted on crops of training photographs; on those
+    kept out it is measured how sure it must be so that little is lost against the full network.
+    """
+    from narrows.simulations.early_exit.calibrate import run_calibration
+
+    run_calibration(path, data, limit, json)

@@ -32,6 +32,23 @@ def edge(
     upload: Annotated[
         str | None, typer.Option(help="Send pictures instead: jpeg:75 or webp:50.")
     ] = None,
+    policy: Annotated[
+        bool,
+        typer.Option(
+            "--policy",
+            help="Choose a point, a picture or the device's own answer for every frame.",
+        ),
+    ] = False,
+    joules: Annotated[
+        float | None, typer.Option(help="With --policy: energy a frame, on average.")
+    ] = None,
+    lose: Annotated[
+        float | None,
+        typer.Option(
+            help="With --policy: keep sure answers here; lose at most this share, such as 0.02, "
+            "against the full network."
+        ),
+    ] = None,
     local: Annotated[
         Path | None, typer.Option(help="Send nothing: run this whole network (ONNX) here.")
     ] = None,
@@ -93,6 +110,10 @@ def edge(
 ) -> None:
     """Send pictures' features to a server and print its answers.
 
+    With --policy every frame has an answer by its deadline: the server's where the link is likely
+    to bring it in time, else the device's own (`narrows bundle calibrate`), which stands in for
+    what comes late and while the server is away.
+
     Latency is split into named parts; peak memory and start-up time come last. Exit code 2 when
     the server could not be reached or stayed away.
     """
@@ -106,6 +127,9 @@ def edge(
             point=point,
             task=task,
             upload=upload,
+            policy=policy,
+            joules=joules,
+            lose=lose,
             local=local,
             deadline_ms=deadline_ms,
             window=window,

@@ -23,8 +23,9 @@ INT8_HEAD = "head_int8.safetensors"
 INT8_LAYERS = "int8_layers"  # its layer list in `Manifest.head`; a bundle may lack both
 INTER_TABLES = "inter_tables.safetensors"  # for videos; a bundle may lack it
 FILTER = "filter.safetensors"  # of frames with nothing in them; a bundle may lack it
+EXIT = "exit.safetensors"  # the device's own answer; a bundle may lack it
 HEAD_FILES = (  # the device's part
-    "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES, FILTER,
+    "head.onnx", "head.safetensors", INT8_HEAD, "tables.safetensors", INTER_TABLES, FILTER, EXIT,
 )  # fmt: skip
 DIGEST_PREFIX_BYTES = 4
 PRECISION_LOSS = 0.002  # share of a score that a tail in less than float32 may cost

@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from narrows.codec.frame import PointCoding
 from narrows.codec.manifest import (
+    EXIT,
     FILTER,
     INT8_HEAD,
     INT8_LAYERS,
@@ -160,6 +161,16 @@ def add_filter(bundle: Path, arrays: dict[str, NDArray], measured: dict[str, Any
     files = manifest.as_dict()["files"] | {FILTER: _entry(bundle / FILTER)}
     return _rewrite(
         bundle, {"files": files, "provenance": manifest.provenance | {"filter": measured}}
+    )
+
+
+def add_exit(bundle: Path, arrays: dict[str, NDArray], measured: dict[str, Any]) -> Manifest:
+    """Put the device's own answer into the bundle; `measured`: its accuracy, and pictures'."""
+    save_arrays(arrays, bundle / EXIT)
+    manifest = Manifest.load(bundle)
+    files = manifest.as_dict()["files"] | {EXIT: _entry(bundle / EXIT)}
+    return _rewrite(
+        bundle, {"files": files, "provenance": manifest.provenance | {"exit": measured}}
     )
 
 

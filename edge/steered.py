@@ -1,0 +1,103 @@
+"""The device's loop with a policy: every frame has an answer by its deadline, whatever the link.
+
+As edge/device.py, but for what is sent being chosen frame by frame; where nothing is, or its answer
+is late, the device's own stands in. A server that stays away ends nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from narrows.edge.device import DeviceSettings, Ended, OnRecord, Pace, Renew, Run, drive
+from narrows.edge.outcome import NOT_ENCODED, NOTHING, Outcome
+from narrows.edge.policy.policy import Decision
+from narrows.edge.record import Tally
+from narrows.edge.session import Session
+from narrows.edge.source import SourceFrame
+from narrows.edge.steer import Seen, Steer
+from narrows.errors import LinkError, NarrowsError
+
+
+def run_steered(
+    source: Iterator[SourceFrame],
+    steer: Steer,
+    settings: DeviceSettings,
+    on_record: OnRecord,
+    tally: Tally | None = None,
+    renew: Renew | None = None,
+) -> dict[str, Any]:
+    """Have every frame of `source` answered; returns the summary, as `run_device` does.
+
+    `settings.link.deadline_ms` is when the own answer stands in. `renew` gives a `Steer`.
+    """
+    tally = tally if tally is not None else Tally()
+    run = Run(source, steer, settings, on_record, tally, renew, settings.digest)
+    return asyncio.run(drive(run, _send_all, steer))
+
+
+async def _send_all(
+    run: Run, session: Session, worker: ThreadPoolExecutor, stop: asyncio.Event
+) -> set[asyncio.Future[Outcome]]:
+    """Capture, choose and send until the source ends or `stop`; the frames still in flight."""
+    loop, in_flight = asyncio.get_running_loop(), set[asyncio.Future[Outcome]]()
+    pace = Pace(run.settings.fps)
+    while not stop.is_set():
+        captured_ns = await pace.due()
+        steer = run.encoder
+        assert isinstance(steer, Steer)
+        looked = await loop.run_in_executor(worker, _look, run, steer)
+        if looked is None:
+            break
+        run.tally.captured += 1
+        frame, seen = looked
+        if isinstance(seen, Exception):
+            run.finish(frame, None, Outcome(0, NOT_ENCODED, str(seen)))
+            continue
+        if not run.settings.fps:
+            captured_ns = seen.features.started_ns
+        decision = steer.choose(seen, captured_ns)
+        if decision.choice.kind == "local" or (run.settings.fps and session.full):
+            own = steer.own_outcome(seen, captured_ns, 0, decision.why)
+            run.finish(frame, None, own, decision)
+            continue
+        try:
+            await session.room()
+        except LinkError as error:
+            run.finish(frame, None, steer.own_outcome(seen, captured_ns, 0, "link"), decision)
+            raise Ended(error, in_flight) from None
+        payload = await loop.run_in_executor(worker, steer.code, seen, decision)
+        if payload.kind == "nothing":
+            session.give_back()
+            run.finish(frame, None, Outcome(0, NOTHING, "nothing in it", answered_by="local"))
+            continue
+        sent = session.send(payload, captured_ns)
+        in_flight.add(sent)
+        sent.add_done_callback(in_flight.discard)
+        sent.add_done_callback(_finisher(run, steer, frame, seen, captured_ns, decision))
+    return in_flight
+
+
+def _look(run: Run, steer: Steer) -> tuple[SourceFrame, Seen | Exception] | None:
+    """Capture the next frame and compute its features; None at the source's end."""
+    frame = next(run.source, None)
+    if frame is None:
+        return None
+    try:
+        return frame, steer.look(frame.image)
+    except (NarrowsError, OSError, ValueError) as error:  # one strange picture
+        return frame, error
+
+
+def _finisher(
+    run: Run, steer: Steer, frame: SourceFrame, seen: Seen, captured_ns: int, decision: Decision
+) -> Callable[[asyncio.Future[Outcome]], None]:
+    point = decision.choice.level if decision.choice.kind == "packet" else None
+
+    def finish(sent: asyncio.Future[Outcome]) -> None:
+        outcome = sent.result()
+        if not outcome.ok and seen.own is not None:
+            outcome = steer.own_outcome(seen, captured_ns, outcome.frame_id, outcome.status)
+        run.finish(frame, point if outcome.sendings else None, outcome, decision)
+
+    return finish
