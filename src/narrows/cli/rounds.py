@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from narrows.errors import ConfigError
+
 rounds = typer.Typer(
     no_args_is_help=True,
     help="Federated rounds with Flower: devices improve a bundle on photographs that stay there.",
 )
+FLOWER = "rounds are Flower's: pip install 'narrows[federated]', on Python 3.11 or newer"
 Json = Annotated[bool, typer.Option("--json", help="JSON lines instead of text.")]
 
 
@@ -57,8 +60,10 @@ def start(
     Simulates CLIENTS on this machine, or, with --superlink, sends the run to nodes elsewhere,
     whose `--node-config` says where their photographs and their copy of the bundle are.
     """
-    from narrows.cli._rounds_run import Asked, run_start
-
+    try:
+        from narrows.cli._rounds_run import Asked, run_start
+    except ImportError as error:
+        raise ConfigError(f"{error}: {FLOWER}") from None
     config: dict[str, str | int | float] = {
         "bundle": str(bundle.resolve()),
         "recipe": str(Path(recipe).resolve()) if recipe.endswith(".toml") else recipe,
@@ -83,6 +88,8 @@ def status(
     json: Json = False,
 ) -> None:
     """What a run's rounds did: who answered, bytes, loss; before and after, point by point."""
-    from narrows.cli._rounds_run import run_status
-
+    try:
+        from narrows.cli._rounds_run import run_status
+    except ImportError as error:
+        raise ConfigError(f"{error}: {FLOWER}") from None
     run_status(out, json)
