@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 FIRST_NODE = 1
+SERVER_NODE = 1 << 20  # whom messages are from that nodes are sent
 
 
 class Nodes(Grid):
@@ -19,7 +20,7 @@ class Nodes(Grid):
 
     def __init__(self, size: int, app: ClientApp) -> None:
         # Whose messages these are: Flower sets it in the process of a server app.
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, SERVER_NODE, 1
         self.contexts = {
             FIRST_NODE + n: Context(1, FIRST_NODE + n, {"partition-id": n}, RecordDict(), {})
             for n in range(size)

@@ -25,7 +25,7 @@ from narrows.federated.recipe import load_rounds_recipe
 from narrows.federated.rounds import run_rounds
 from narrows.federated.settings import ServerSettings
 from narrows.models.bundle import load_tail
-from narrows.simulations.rounds.nodes import FIRST_NODE, Nodes
+from narrows.simulations.rounds.nodes import SERVER_NODE, Nodes
 
 CLIENTS = 3
 
@@ -51,7 +51,7 @@ def run(place: Path, out: Path, recipe: Path, rounds: int = 2, share: float = 1.
     """Nodes in this process, and a run over them; `prepare` sees the nodes first."""
     config = {
         "bundle": str(place / "bundle"), "recipe": str(recipe), "data": str(place / "photographs"),
-        "partition": "dirichlet:1.0", "out": str(out), "name": "learnt",
+        "partition": "iid", "out": str(out), "name": "learnt",
         "key": str(place / "key.pem"), "rounds": rounds, "least-clients": 2,
         "clients-per-round": share, "timeout-seconds": 5.0, "seed": 0,
     }  # fmt: skip
@@ -105,7 +105,7 @@ def test_the_figures_are_those_of_real_packets(place, learnt):
 def own_kept(place: Path, client: int):
     from narrows.federated.photographs import Place, own_photographs
 
-    own = own_photographs(Place(place / "photographs", "dirichlet:1.0", client, CLIENTS))
+    own = own_photographs(Place(place / "photographs", "iid", client, CLIENTS))
     return [own.images.image(entry.name) for entry in own.kept]
 
 
@@ -123,7 +123,7 @@ def test_the_tables_are_those_of_all_nodes_symbols(place, learnt, tmp_path):
     network.bottleneck.begin(torch.tensor(steps["gain"]), torch.tensor(steps["inverse_gain"]))
     counted, sizes = [], []
     for n in range(CLIENTS):
-        own = own_photographs(Place(place / "photographs", "dirichlet:1.0", n, CLIENTS))
+        own = own_photographs(Place(place / "photographs", "iid", n, CLIENTS))
         data = load(own, own.entries, network.manifest)
         count_symbols(network, data)
         counted.append(network.distributions())
@@ -225,7 +225,7 @@ def test_under_masks_no_update_and_no_count_leaves_in_the_clear(place, learnt, t
     trained = [
         message
         for message in replies
-        if message.metadata.message_type == "train" and message.metadata.src_node_id >= FIRST_NODE
+        if message.metadata.message_type == "train" and message.metadata.src_node_id != SERVER_NODE
     ]
     assert trained
     assert all(not message.content.array_records for message in trained)

@@ -78,7 +78,11 @@ def evaluate(message: Message, context: Context) -> Message:
     network.set_distributions(came.pop(DISTRIBUTIONS))
     network.set(came)
     own = own_photographs(settings.place)
-    figures = measure(network, load(own, own.kept or own.entries, network.manifest))
+    if not own.kept:
+        raise ConfigError(
+            f"{len(own.entries)} photographs are too few to keep any apart: nothing is measured"
+        )
+    figures = measure(network, load(own, own.kept, network.manifest))
     told = MetricRecord(
         {
             "num-examples": figures.photographs,

@@ -15,6 +15,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from narrows.federated.compression.sizes import wire_bytes
+
 JOURNAL = "rounds.jsonl"
 
 
@@ -58,7 +60,7 @@ class Journalled(Strategy):
         """As the other does."""
         self._began_s = time.monotonic()
         self._sent = list(self._strategy.configure_train(server_round, arrays, config, grid))
-        self._down = sum(content_bytes(message) for message in self._sent)
+        self._down = sum(wire_bytes(message.content) for message in self._sent)
         return self._sent
 
     def aggregate_train(
@@ -68,7 +70,7 @@ class Journalled(Strategy):
         came = sorted(
             replies, key=lambda reply: reply.metadata.src_node_id
         )  # so are sums' roundings
-        up = sum(content_bytes(reply) for reply in came if reply.has_content())
+        up = sum(wire_bytes(reply.content) for reply in came if reply.has_content())
         failed = [
             {"node": str(reply.metadata.src_node_id), "why": reply.error.reason}
             for reply in came
@@ -106,19 +108,3 @@ class Journalled(Strategy):
     def summary(self) -> None:
         """The other's."""
         self._strategy.summary()
-
-
-def content_bytes(message: Message) -> int:
-    """What a message carries: arrays' bytes, and those of texts and bytes beside them."""
-    arrays = sum(
-        len(array.data)
-        for record in message.content.array_records.values()
-        for array in record.values()
-    )
-    others = sum(
-        len(value)
-        for record in message.content.config_records.values()
-        for value in record.values()
-        if isinstance(value, bytes | str)
-    )
-    return arrays + others
