@@ -314,7 +314,7 @@ def test_an_ended_session_is_not_begun_again(undisturbed, cluster):
 
 
 def test_predictions_are_what_the_parts_compute_in_the_clear(tmp_path, cluster, undisturbed):
-    folder, trained = undisturbed
+    folder, _ = undisturbed
     records, tables = write_tables(tmp_path / "data", parties=5, records=30, first=5000)
     options = ("--parties", "5", "--predict", str(folder / "out"), *cluster)
     with coordinating(records, tmp_path / "out", *options) as session, joining() as join:
@@ -347,7 +347,6 @@ def test_predictions_are_what_the_parts_compute_in_the_clear(tmp_path, cluster, 
     found = np.array([[float(row["no"]), float(row["yes"])] for row in rows])
     np.testing.assert_allclose(found, expected, atol=2e-3)
     assert [row["class"] for row in rows] == [("no", "yes")[p.argmax()] for p in found]
-    assert trained["epochs"][-1]["loss"] < trained["epochs"][0]["loss"]
 
 
 # --- in the clear ---

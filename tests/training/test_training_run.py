@@ -106,7 +106,7 @@ def test_a_cluster_leaves_what_one_process_goes_on_from(folder, tmp_path):
     from narrows.training.cluster import train_on_cluster
 
     request = Request(folder, tiny("classify"), tmp_path / "run")
-    with ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False):  # on any machine
+    with ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False):
         train_on_cluster(request, workers=2)
     said = []
     started = start(request, said.append)
