@@ -80,8 +80,14 @@ def onnx_session(path: Path, takes: str, gives: str, threads: int) -> "Inference
 
     Raises:
         BundleError: the file is missing, is not ONNX, or has other inputs or outputs.
+        ConfigError: ONNX Runtime is not installed.
     """
-    import onnxruntime  # here and not above: a device that uploads pictures never loads it
+    try:
+        import onnxruntime  # here and not above: a device that uploads pictures never loads it
+    except ImportError:
+        raise ConfigError(
+            f"{path}: ONNX Runtime runs it, and is not installed: pip install onnxruntime"
+        ) from None
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

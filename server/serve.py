@@ -46,6 +46,7 @@ def serve_local(settings: ServerSettings, as_json: bool) -> None:
 def serve_ray(
     settings: ServerSettings,
     replicas: tuple[int, int],
+    cpus: float | None,
     gpus: float,
     verify: int,
     ray_address: str | None,
@@ -53,8 +54,9 @@ def serve_ray(
 ) -> None:
     """Actors behind one port, on a cluster of one's own or at `ray_address`.
 
-    replicas: the least and the most. gpus: what each takes of one. verify: how many compute an
-    answer that is checked; 0: none is.
+    replicas: the least and the most. cpus: cores that each takes; None: one, or an even share of
+    what the cluster has now. gpus: what each takes of one. verify: how many compute an answer that
+    is checked; 0: none is.
 
     Raises:
         NarrowsError: what keeps a replica from starting.
@@ -64,18 +66,20 @@ def serve_ray(
 
     connect(ray_address, OBJECT_STORE_BYTES)
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from narrows.server.director import NAME, Director, Fleet
     from narrows.server.placement import place
 
     try:
         cores = float(ray.cluster_resources().get("CPU", 1))
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         options = {
             "name": NAME, "num_cpus": 0, "max_concurrency": 1000,
-            "max_restarts": -1, "max_task_retries": -1,
+            "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here,
         }  # fmt: skip
         director: Any = ray.remote(Director).options(**options).remote()
-        fleet = Fleet(*replicas, min(1.0, cores / replicas[1]), gpus, verify)
+        fleet = Fleet(*replicas, cpus or min(1.0, cores / replicas[1]), gpus, verify)
         far = ray_address is not None
         placed = place(settings.bundles, far)
         running, ready = director.run.remote(settings, placed, fleet), director.ready.remote()

@@ -57,7 +57,7 @@ def choose(data: Path | None, frames: int, scratch: Path) -> Choice:
     downloaded = _imagenette(scratch)
     if downloaded is not None:
         return _sampled(downloaded, None, frames, scratch, "Imagenette's val part, by torchvision")
-    return _from_libraries(scratch)
+    return _libraries_alone(scratch)
 
 
 def _sampled(data: Path, part: str | None, frames: int, scratch: Path, described: str) -> Choice:
@@ -95,17 +95,22 @@ def _imagenette(scratch: Path) -> Path | None:
     return root / "imagenette2-320" / "val"
 
 
-def _from_libraries(scratch: Path) -> Choice:
+def _libraries_alone(scratch: Path) -> Choice:
     folder = scratch / "photographs" / "unlabelled"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in [*_scikit_learn(), *_scikit_image()]:
+    found = from_libraries()
+    for name, picture in found:
         picture.convert("RGB").save(folder / f"{name}.png")
-    count = len(list(folder.iterdir()))
-    if not count:
+    described = f"{len(found)} photographs inside scikit-image and scikit-learn"
+    return Choice(folder.parent, described, labelled=False)
+
+
+def from_libraries() -> list[tuple[str, Image.Image]]:
+    """Names and photographs that libraries bring along. Raises SourceError where there is none."""
+    found = [*_scikit_learn(), *_scikit_image()]
+    if not found:
         raise SourceError("no photographs: give --data, or install scikit-image and scikit-learn")
-    return Choice(
-        folder.parent, f"{count} photographs inside scikit-image and scikit-learn", labelled=False
-    )
+    return found
 
 
 def _scikit_learn() -> list[tuple[str, Image.Image]]:

@@ -10,8 +10,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-DEVICE = {"numpy": "", "grpcio": "", "protobuf": "", "onnxruntime": "", "pillow": ""}
+DEVICE = {"numpy": "", "grpcio": "", "protobuf": "", "pillow": ""}
 OPTIONAL = {
+    "onnxruntime": "pip install onnxruntime for whole networks here, and heads without our kernels",
     "torch": "pip install 'narrows[server]' to run tails here",
     "ray": "pip install 'narrows[server]' to schedule replicas",
     "compressai": "pip install 'narrows[train]' (Python <= 3.12) to train bottlenecks",

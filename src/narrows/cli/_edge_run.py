@@ -14,6 +14,7 @@ from narrows.edge.device import DeviceSettings, run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle
 from narrows.edge.head import HeadKind
+from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
@@ -52,6 +53,7 @@ class EdgeOptions:
     trust: Path | None
     insecure: bool
     give_up_s: float
+    heartbeat: Path | None
     show: int | None
     json: bool
 
@@ -69,7 +71,8 @@ def run_edge(options: EdgeOptions) -> None:
         options.limit,
     )
     with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
-        summary = _run(options, source, on_shown, tally)
+        on_answer = beating(options.heartbeat, on_shown) if options.heartbeat else on_shown
+        summary = _run(options, source, on_answer, tally)
     _print_summary(summary, options.json)
     if summary["error"]:
         raise LinkError(summary["error"])

@@ -98,6 +98,10 @@ def edge(
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
+    heartbeat: Annotated[
+        Path | None,
+        typer.Option(help="Touch this file at every answer: `python -m narrows.edge.heartbeat`."),
+    ] = None,
     show: Annotated[
         int | None,
         typer.Option(
@@ -145,6 +149,7 @@ def edge(
             trust=trust,
             insecure=insecure,
             give_up_s=give_up_seconds,
+            heartbeat=heartbeat,
             show=show,
             json=json,
         )

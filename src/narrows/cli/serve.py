@@ -22,6 +22,14 @@ def serve(
         int | None,
         typer.Option(min=1, help="Add replicas up to this while frames wait (ray)."),
     ] = None,
+    cpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="Cores of each replica, which waits for them; by default one, or an even share of "
+            "what the cluster has (ray).",
+        ),
+    ] = None,
     gpus: Annotated[float, typer.Option(min=0, help="Of each replica, 0.25 say (ray).")] = 0.0,
     verify: Annotated[
         int, typer.Option(help="Replicas that compute a checked answer; 0: none is (ray).")
@@ -127,6 +135,6 @@ def serve(
         serve_local(settings, json)
     elif executor == "ray":
         most = max(replicas, max_replicas or 0)
-        serve_ray(settings, (replicas, most), gpus, verify, ray_address, json)
+        serve_ray(settings, (replicas, most), cpus, gpus, verify, ray_address, json)
     else:
         raise ConfigError(f"--executor {executor!r}: expected local or ray")

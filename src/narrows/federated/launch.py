@@ -78,10 +78,10 @@ def flower_run(
     environment = os.environ | {"FLWR_HOME": str(home), "PATH": path}  # its tools start each other
     environment["RAY_ADDRESS"] = "local"  # another cluster on this machine is another's
     with open(folder / LOG, "wb") as log, _reached(where, home, environment, log.fileno()) as link:
-        _write_connection(home, link)
+        write_connection(home, link)
         told = folder / "run.toml"
         told.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
-        command = [_tool("flwr"), "run", str(APP), CONNECTION, "--stream"]
+        command = [tool("flwr"), "run", str(APP), CONNECTION, "--stream"]
         command += ["--run-config", str(told)]
         if isinstance(where, Simulated):
             command += ["--federation-config", _simulation(where)]
@@ -100,7 +100,7 @@ def _reached(
         yield where
         return
     port = _free_port()
-    command = [_tool("flower-superlink"), "--insecure", "--simulation", "--host", "127.0.0.1"]
+    command = [tool("flower-superlink"), "--insecure", "--simulation", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--database", str(home / "state.db")]
     command += ["--disable-runtime-dependency-installation"]
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -124,7 +124,8 @@ def _listening(process: subprocess.Popen[bytes], port: int) -> int:
     raise SessionError(f"no SuperLink came up on 127.0.0.1:{port}: see {LOG}")
 
 
-def _write_connection(home: Path, link: SuperLink) -> None:
+def write_connection(home: Path, link: SuperLink) -> None:
+    """Flower's settings in the folder `home` name that SuperLink `rounds`, the default."""
     lines = [f"[superlink]\ndefault = {json.dumps(CONNECTION)}\n\n[superlink.{CONNECTION}]"]
     lines.append(f"address = {json.dumps(link.address)}")
     if link.root_certificates is None:
@@ -141,8 +142,8 @@ def _simulation(told: Simulated) -> str:
     )
 
 
-def _tool(name: str) -> str:
-    """One of Flower's commands, of this environment. Raises ConfigError."""
+def tool(name: str) -> str:
+    """Path of one of Flower's commands, of this environment. Raises ConfigError."""
     path = Path(sysconfig.get_path("scripts")) / name
     if not path.exists():
         raise ConfigError(

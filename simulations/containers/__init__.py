@@ -1,0 +1,1 @@
+"""What runs in docker-compose.yml's containers besides the `narrows` command itself."""

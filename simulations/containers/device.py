@@ -1,0 +1,93 @@
+"""A device behind a link of its own: a relay in this process, `narrows edge` in another.
+
+Scaled containers are equal, so each takes the first certificate that is free, and by its number one
+of the links in turn. Photographs come at the rate asked for, for ever or so many. SIGTERM ends the
+capture; what is in flight is answered.
+"""
+
+import asyncio
+import itertools
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from narrows.errors import ConfigError
+from narrows.simulations.containers.numbered import claim
+from narrows.simulations.containers.program import run
+from narrows.simulations.links.link import Link, open_link
+from narrows.simulations.links.relay import Relay
+
+HEARTBEAT = "/tmp/answered"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def main(
+    server: Annotated[str, typer.Option(help="host:port beyond the link.")] = "server:50051",
+    links: Annotated[
+        str, typer.Option(help="Dealt out in turn, with commas between: lte;wifi as LINK;LINK.")
+    ] = "lte;wifi;5g;lora",
+    fps: Annotated[float, typer.Option(min=0.01, help="Photographs a second.")] = 1.0,
+    frames: Annotated[int, typer.Option(min=0, help="Then end; 0: never.")] = 0,
+    identities: Annotated[Path, typer.Option(help="Folders of certificates.")] = Path(
+        "/identities/devices"
+    ),
+    photographs: Annotated[Path, typer.Option(help="What is seen.")] = Path("/photographs"),
+    option: Annotated[
+        list[str] | None, typer.Option(help="Handed on to `narrows edge`; again for more.")
+    ] = None,
+) -> None:
+    """Be the next device."""
+    identity = claim(identities, "device-*")
+    number = int(identity.name.rpartition("-")[2])
+    named = links.split(";")
+    link = open_link(named[number % len(named)])
+    pictures = sorted(p for p in photographs.rglob("*") if p.suffix.lower() in PICTURES)
+    if not pictures:
+        raise ConfigError(f"{photographs}: expected pictures ({', '.join(PICTURES)}), found none")
+    endless = itertools.islice(itertools.cycle(pictures), frames or None)
+    command = ["--tls", str(identity), "--heartbeat", HEARTBEAT, *(option or ())]
+    code = asyncio.run(live(server, link, endless, 1 / fps, command))
+    raise typer.Exit(code)
+
+
+async def live(
+    server: str, link: Link, pictures: Iterator[Path], period_s: float, options: list[str]
+) -> int:
+    """Send a picture every `period_s` through the link until there are no more, or SIGTERM."""
+    async with Relay(server, link.up, down=link.down) as relay:
+        command = [sys.executable, "-m", "narrows", "edge", "-", "--json"]
+        command += ["--server", f"127.0.0.1:{relay.port}", *options]
+        device = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        assert device.stdin is not None
+        feeding = asyncio.create_task(feed(device.stdin, pictures, period_s))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, feeding.cancel)
+        code = await device.wait()
+        feeding.cancel()
+        carried = {"link": link.name, "carried_bytes": asdict(relay.counts)}
+        print(json.dumps(carried), flush=True)
+        return code
+
+
+async def feed(device: asyncio.StreamWriter, pictures: Iterator[Path], period_s: float) -> None:
+    """A line for each picture when it is due; the end of the lines is the end of the device."""
+    due_s = asyncio.get_running_loop().time()
+    try:
+        for picture in pictures:
+            device.write(f"{picture}\n".encode())
+            await device.drain()
+            due_s += period_s
+            await asyncio.sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
+    except (asyncio.CancelledError, ConnectionError):
+        pass  # asked to end, or the device has
+    finally:
+        device.close()
+
+
+if __name__ == "__main__":
+    run(main)
