@@ -23,7 +23,7 @@ from narrows.simulations.vertical.parties import names_of
 
 HOSTS = ["server", "coordinator", "superlink", "localhost", "127.0.0.1"]  # through a link: this one
 DAYS = 7.0
-CROPS = 32  # of each photograph
+PHOTOGRAPHS = 64
 
 
 def main(
@@ -80,15 +80,16 @@ def write_node_key(folder: Path) -> None:
 
 
 def write_crops(folder: Path) -> None:
-    """Parts of the photographs that scikit-learn brings along, as a camera would see them."""
+    """Parts of the photographs that libraries bring along, as cameras would see them."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for name, photograph in from_libraries():
-        for number in range(CROPS):
-            side = int(rng.integers(224, min(photograph.size)))
-            left, top = (int(rng.integers(0, extent - side + 1)) for extent in photograph.size)
-            part = photograph.crop((left, top, left + side, top + side))
-            part.convert("RGB").save(folder / f"{name}-{number:02d}.jpg", quality=95)
+    rng, found = np.random.default_rng(0), from_libraries()
+    for number in range(PHOTOGRAPHS):
+        name, photograph = found[number % len(found)]
+        shorter = min(photograph.size)
+        side = int(rng.integers(shorter // 2, shorter + 1))
+        left, top = (int(rng.integers(0, extent - side + 1)) for extent in photograph.size)
+        part = photograph.crop((left, top, left + side, top + side))
+        part.convert("RGB").save(folder / f"{name}-{number:02d}.jpg", quality=95)
 
 
 def write_tables(folder: Path, parties: int) -> None:

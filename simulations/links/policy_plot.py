@@ -33,7 +33,7 @@ def draw_policies(found: dict[str, Any], path: Path) -> None:
     upper.set_title(f"{found['fps']:g} frames/s, deadline {found['deadline_ms']:g} ms")
     for axes in (upper, lower):
         axes.grid(axis="y", alpha=0.3, zorder=0)
-    upper.legend(ncols=5, fontsize=8, loc="lower left")
+    upper.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.1))
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)

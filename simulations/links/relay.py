@@ -20,6 +20,7 @@ from narrows.simulations.links.pipe import Pipe, Shape
 
 SEGMENT_BYTES = 1448  # what one Ethernet frame carries: connections take turns at this grain
 LOOKAHEAD_NS = 10_000_000  # read this far ahead of the line, so that coarse timers never idle it
+NEXT_ADDRESS_S = 0.25  # as RFC 8305 recommends
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,10 @@ class Relay:
         # The handshake took no time here: charge the round trip that it costs on a real link.
         now_ns = time.monotonic_ns()
         await self._up.until(now_ns + self._up.delay_ns(now_ns) + self._down.delay_ns(now_ns))
-        far_in, far_out = await asyncio.open_connection(*self._target)
+        # Of several addresses one may be dead: try the next before the first one times out.
+        far_in, far_out = await asyncio.open_connection(
+            *self._target, happy_eyeballs_delay=NEXT_ADDRESS_S
+        )
         try:
             await _all(_flow(near_in, far_out, self._up), _flow(far_in, near_out, self._down))
         finally:

@@ -112,3 +112,9 @@ def test_sigterm_ends_the_capture_and_prints_the_summary(pictures: Path, tiny_bu
             summary = json.loads(process.stdout.readlines()[-1])["summary"]
     assert process.returncode == 0
     assert 0 < summary["answered"] == summary["frames"] < 500
+
+
+def test_confidence_is_of_a_loss(pictures: Path) -> None:
+    done = narrows("edge", str(pictures), "--policy", "--confidence", "0.99")
+    assert done.returncode == 2
+    assert "--lose" in done.stderr

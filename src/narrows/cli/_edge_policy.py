@@ -16,7 +16,7 @@ from narrows.edge.policy.estimator import LinkEstimator
 from narrows.edge.policy.exit import ExitHead
 from narrows.edge.policy.menu import menu_of
 from narrows.edge.policy.policy import RESERVE, DeadlinePolicy
-from narrows.edge.policy.risk import NEVER, in_expectation
+from narrows.edge.policy.risk import NEVER, in_expectation, with_confidence
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.source import SourceFrame, is_video
 from narrows.edge.steer import Steer
@@ -79,7 +79,7 @@ def _steer(
         menu,
         options.deadline_ms / 1e3,
         1 / options.fps if options.fps else 0.0,
-        _threshold(options.lose, exit_head, folder),
+        _threshold(options, exit_head, folder),
         energy,
         link,
     )
@@ -89,9 +89,11 @@ def _steer(
     return Steer(encoder, pictures, exit_head, policy, manifest.labels)
 
 
-def _threshold(lose: float | None, exit_head: ExitHead | None, folder: Path) -> float:
-    if lose is None:
+def _threshold(options: EdgeOptions, exit_head: ExitHead | None, folder: Path) -> float:
+    if options.lose is None:
         return NEVER
     if exit_head is None:
         raise ConfigError(f"{folder} is not calibrated: `narrows bundle calibrate` does that")
-    return in_expectation(exit_head.calibration, lose)
+    if options.confidence is not None:
+        return with_confidence(exit_head.calibration, options.lose, 1 - options.confidence)
+    return in_expectation(exit_head.calibration, options.lose)

@@ -38,6 +38,7 @@ class EdgeOptions:
     policy: bool
     joules: float | None
     lose: float | None
+    confidence: float | None
     local: Path | None
     deadline_ms: int
     window: int
@@ -65,6 +66,8 @@ def run_edge(options: EdgeOptions) -> None:
             allow_plain_text(address.rpartition(":")[0], options.insecure, force=True)
     if not options.policy and (options.joules, options.lose) != (None, None):
         raise ConfigError("--joules and --lose are for --policy: add it")
+    if options.confidence is not None and options.lose is None:
+        raise ConfigError("--confidence says how surely --lose holds: add it")
     tally = Tally()
     source = islice(
         open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),

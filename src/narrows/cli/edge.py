@@ -49,6 +49,15 @@ def edge(
             "against the full network."
         ),
     ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.9999,
+            help="With --lose: holds for this share of calibrations, such as 0.99; by default on "
+            "average over them.",
+        ),
+    ] = None,
     local: Annotated[
         Path | None, typer.Option(help="Send nothing: run this whole network (ONNX) here.")
     ] = None,
@@ -134,6 +143,7 @@ def edge(
             policy=policy,
             joules=joules,
             lose=lose,
+            confidence=confidence,
             local=local,
             deadline_ms=deadline_ms,
             window=window,

@@ -107,3 +107,10 @@ def test_too_few_photographs_keep_nothing():
 def test_a_share_outside_0_and_1_is_refused(alpha):
     with pytest.raises(ConfigError, match="share"):
         in_expectation(calibration_of([(0.9, False)]), alpha)
+
+
+def test_confidence_costs_frames_that_could_have_stayed():
+    calibration = draws(np.random.default_rng(2), 1000)
+    average, surely = in_expectation(calibration, 0.05), with_confidence(calibration, 0.05, 0.01)
+    assert surely > average
+    assert 0 < calibration.kept_and_lost(surely)[0] < calibration.kept_and_lost(average)[0]
