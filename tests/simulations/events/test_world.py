@@ -8,15 +8,23 @@ pytest.importorskip("simpy", reason="needs the server extra")
 
 from machine_times import service_times
 
-from narrows.simulations.events.choices import Choice, Moment, choice_named
+from narrows.edge.policy.baselines import FixedPolicy
+from narrows.edge.policy.menu import Choice
+from narrows.edge.policy.policy import Moment
 from narrows.simulations.events.clock import Clock
+from narrows.simulations.events.device import Taken
 from narrows.simulations.events.link import SimulatedLine
-from narrows.simulations.events.world import Bundle, Taken, World
+from narrows.simulations.events.ways import Known, Way, way_named
+from narrows.simulations.events.world import World
 from narrows.simulations.links.spec import LinkSpec
 from narrows.simulations.scenarios.scenario import Scenario
 
-FIXED = choice_named("fixed:0")
-BUNDLE = Bundle({0: 1000.0, 1: 200.0}, {0: 0.9, 1: 0.8})
+FINE, COARSE = Choice("packet", 0, 1040.0, 0.9), Choice("packet", 1, 240.0, 0.8)
+PICTURE, OWN = Choice("image", 50, 6040.0, 0.9), Choice("local", 0, 0.0, 0.6)
+WHOLE = Choice("local", 1, 0.0, 0.92)
+MENU = (FINE, COARSE, PICTURE, OWN)
+KNOWN = Known("made", MENU, WHOLE, frozenset((c.kind, c.level) for c in (*MENU, WHOLE)))
+FIXED = way_named("fixed:0")
 
 
 def scenario(**changes) -> Scenario:
@@ -27,8 +35,8 @@ def scenario(**changes) -> Scenario:
     return Scenario.model_validate(fields | changes)
 
 
-def frames_of(told: Scenario, seed: int = 0, choice: Choice = FIXED) -> list[Taken]:
-    world = World(told, service_times(), BUNDLE, choice, seed)
+def frames_of(told: Scenario, seed: int = 0, way: Way = FIXED, known=KNOWN) -> list[Taken]:
+    world = World(told, service_times(), known, way, seed)
     world.run(world.end_ns / 1e9)
     return world.frames
 
@@ -118,17 +126,19 @@ def test_a_window_holds_a_device_back():
     assert len(frames) == pytest.approx(20 / per_frame_s, rel=0.15)
 
 
-def test_a_choice_is_asked_for_every_frame():
+def test_a_policy_is_asked_for_every_frame():
     seen: list[Moment] = []
 
-    def by_turns(moment: Moment) -> int:
-        seen.append(moment)
-        return len(seen) % 2
+    class ByTurns(FixedPolicy):
+        def choose(self, moment: Moment):
+            seen.append(moment)
+            self.choice = MENU[len(seen) % 2]
+            return super().choose(moment)
 
-    frames = frames_of(scenario(), choice=by_turns)
+    frames = frames_of(scenario(), way=Way("turns", True, lambda terms: ByTurns(FINE)))
     assert len(seen) == len(frames)
-    assert {f.packet_bytes for f in frames} == {200, 1000}
-    assert seen[-1].last_latency_ms is not None
+    assert {f.wire_bytes for f in frames} == {240, 1040}
+    assert all(moment.spent_s >= moment.device_s == 0.004 for moment in seen)
 
 
 def test_a_line_carries_one_after_the_other():

@@ -13,6 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from narrows.cli import app
+from narrows.codec.manifest import Manifest
+from narrows.edge.policy.menu import menu_of
 from narrows.errors import ConfigError
 from narrows.simulations.run_folder import EVENTS
 
@@ -80,7 +82,8 @@ def test_the_figures_are_those_of_the_events(tmp_path, tiny_bundle):
     assert result["policy"] is None
     assert result["oracle"] is None
     assert result["devices"] == 2
-    joules = 2.0 * 0.002 + 4.0 * 190e-6  # two watts for a 2 ms head; 150 bytes and framing
+    sent_mb = menu_of(Manifest.load(tiny_bundle))[0].wire_bytes / 1e6
+    joules = 2.0 * 0.002 + 4.0 * sent_mb  # two watts for a 2 ms head
     assert result["fixed"]["joules_per_frame"] == pytest.approx(joules, rel=0.01)
     assert "modelled" in result["fixed"]["energy_source"]
 

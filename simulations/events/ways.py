@@ -1,0 +1,153 @@
+"""How a device has its frames answered: what each of a scenario's `ways` stands for.
+
+A way is a policy of edge/policy, one for each device, and whether the head's features come first.
+`CHOICES` names those there are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from narrows.codec.manifest import Manifest
+from narrows.edge.policy.baselines import EwmaPolicy, FixedPolicy
+from narrows.edge.policy.menu import Choice, Kind, menu_of
+from narrows.edge.policy.policy import DeadlinePolicy, Policy
+from narrows.errors import ConfigError
+from narrows.simulations.events.service import ServiceTimes
+
+WHOLE = 1  # the level of the local choice that is the whole network; 0 is the head's small exit
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a simulation needs to know of a bundle."""
+
+    name: str
+    menu: tuple[Choice, ...]  # points, pictures and the device's own small answer
+    whole: Choice  # the whole network on the device
+    measured: frozenset[tuple[Kind, int]]  # whose accuracy is; others' is a policy's guess
+
+    def accuracy_of(self, choice: Choice) -> float | None:
+        """None where it was not measured."""
+        return choice.accuracy if (choice.kind, choice.level) in self.measured else None
+
+    def choice(self, kind: Kind, level: int) -> Choice:
+        """Raises ConfigError: the bundle has no such point, or pictures of that quality."""
+        found = {(each.kind, each.level): each for each in (*self.menu, self.whole)}
+        if (kind, level) not in found:
+            raise ConfigError(self._missing(kind, level))
+        return found[kind, level]
+
+    def _missing(self, kind: Kind, level: int) -> str:
+        levels = ", ".join(str(each.level) for each in self.menu if each.kind == kind)
+        if kind == "packet":
+            return f"way 'fixed:{level}': {self.name} has the operating points {levels}"
+        return (
+            f"way 'jpeg:{level}': of {self.name} pictures of quality {levels or 'none'} were "
+            "measured: `narrows bundle calibrate` does that, or `narrows simulate --data` now"
+        )
+
+    def on(self, times: ServiceTimes, cpu_share: float) -> "Known":
+        """With the time that choices take a device of that share of the measured machine's core."""
+
+        def timed(choice: Choice) -> Choice:
+            if choice.kind != "image":
+                return choice
+            return replace(choice, extra_s=times.encode_ms_of(choice.level) / 1e3 / cpu_share)
+
+        whole_s = (times.whole_ms or 0.0) / 1e3 / cpu_share
+        menu = tuple(timed(choice) for choice in self.menu)
+        return replace(self, menu=menu, whole=replace(self.whole, extra_s=whole_s))
+
+
+def known_of(manifest: Manifest) -> Known:
+    """A bundle as its manifest has it."""
+    menu, scores = menu_of(manifest), manifest.unsplit_scores_of.values()
+    whole = Choice("local", WHOLE, 0.0, sum(scores) / len(scores) if scores else 0.0)
+    guessed = {point.id for point in manifest.operating_points if not point.scores_of}
+    measured = frozenset(
+        (choice.kind, choice.level)
+        for choice in (*menu, whole)
+        if choice.accuracy and not (choice.kind == "packet" and choice.level in guessed)
+    )
+    return Known(manifest.name, menu, whole, measured)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a device's policy is made for."""
+
+    known: Known
+    deadline_s: float
+    period_s: float  # between frames
+
+
+@dataclass(frozen=True)
+class Way:
+    """How devices have their frames answered."""
+
+    name: str
+    looks: bool  # the head's features are computed before the choice, whatever is chosen
+    policy: Callable[[Terms], Policy]  # for one device; raises ConfigError where it cannot be
+    needs: tuple[str, ...] = ()  # fields of ServiceTimes that must have been measured
+
+
+def _fixed(text: str, argument: str) -> Way:
+    """`fixed:POINT`: that operating point for every frame."""
+    point = _number(text, argument, "an operating point, as fixed:0")
+    return Way(text, True, lambda terms: FixedPolicy(terms.known.choice("packet", point)))
+
+
+def _jpeg(text: str, argument: str) -> Way:
+    """`jpeg:QUALITY`: the picture is uploaded, and the whole network runs on the server."""
+    quality = _number(text, argument, "a quality of 1 to 100, as jpeg:60")
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"way {text!r}: expected a quality of 1 to 100, as jpeg:60")
+    needs = ("encode_ms", "picture_batch_ms")
+    return Way(
+        text, False, lambda terms: FixedPolicy(terms.known.choice("image", quality)), needs
+    )  # fmt: skip
+
+
+def _local(text: str, argument: str) -> Way:
+    """`local`: the whole network on the device; nothing is sent."""
+    _nothing(text, argument)
+    return Way(text, False, lambda terms: FixedPolicy(terms.known.whole), ("whole_ms",))
+
+
+def _policy(text: str, argument: str) -> Way:
+    """`policy`: as `narrows edge --policy`, from all the bundle's choices."""
+    _nothing(text, argument)
+    return Way(
+        text, True, lambda terms: DeadlinePolicy(terms.known.menu, terms.deadline_s, terms.period_s)
+    )  # fmt: skip
+
+
+def _ewma(text: str, argument: str) -> Way:
+    """`ewma`: the usual rule, a moving average of throughput."""
+    _nothing(text, argument)
+    return Way(text, True, lambda terms: EwmaPolicy(terms.known.menu, terms.deadline_s))
+
+
+CHOICES: dict[str, Callable[[str, str], Way]] = {
+    "fixed": _fixed, "jpeg": _jpeg, "local": _local, "policy": _policy, "ewma": _ewma,
+}  # fmt: skip
+
+
+def way_named(text: str) -> Way:
+    """A way from a scenario's `NAME[:ARGUMENT]`. Raises ConfigError: there is no such one."""
+    name, _, argument = text.partition(":")
+    if name not in CHOICES:
+        names = "fixed:POINT, jpeg:QUALITY, local, policy, ewma"
+        raise ConfigError(f"way {text!r}: expected one of {names}")
+    return CHOICES[name](text, argument)
+
+
+def _number(text: str, argument: str, what: str) -> int:
+    if not (argument.isascii() and argument.isdigit() and len(argument) < 6):
+        raise ConfigError(f"way {text!r}: expected {what}")
+    return int(argument)
+
+
+def _nothing(text: str, argument: str) -> None:
+    if argument:
+        raise ConfigError(f"way {text!r}: expected {text.partition(':')[0]} alone")
