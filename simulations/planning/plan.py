@@ -97,7 +97,7 @@ def _outside_ms(asked: Asked, times: ServiceTimes, size: float) -> float:
     if asked.link is None:
         return head_ms
     link = LinkSpec.parse(asked.link)
-    bits = (size + 2 * FRAMING_BYTES + ANSWER_BYTES) * 8
+    bits = (size + FRAMING_BYTES + ANSWER_BYTES) * 8
     return head_ms + 2 * link.delay_ms + 1e3 * bits / link.rate_bits
 
 

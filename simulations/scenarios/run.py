@@ -8,12 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from narrows.simulations.events.ways import Known
 from narrows.simulations.planning.kept_times import service_times
 from narrows.simulations.run_folder import RunFolder
 from narrows.simulations.scenarios.figures import result_of
-from narrows.simulations.scenarios.in_time import bundle_of, simulate_in_time
+from narrows.simulations.scenarios.in_time import bundle_of, check_ways, simulate_in_time
+from narrows.simulations.scenarios.photographs import USUAL_QUALITIES, Photographs, known_on
 from narrows.simulations.scenarios.progress import live_table
-from narrows.simulations.scenarios.scenario import load_scenario
+from narrows.simulations.scenarios.scenario import Scenario, load_scenario
 
 NUMBERS = (
     "p50_ms", "p95_ms", "p99_ms", "accuracy", "in_time_accuracy", "bytes_per_frame",
@@ -29,12 +31,14 @@ class Asked:
     seed: int
     service: Path | None  # service times; None: this machine's
     runs: Path
+    photographs: Photographs | None = None  # to measure choices on; None: as the manifest has them
 
 
 def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     """Run, write the folder, print. Raises NarrowsError."""
     scenario = load_scenario(asked.scenario)
-    known, console = bundle_of(scenario), Console(stderr=as_json)
+    console = Console(stderr=as_json)
+    known = _known(asked, scenario, console)
     server = scenario.server
     times = service_times(asked.service, scenario.bundle, server.threads, server.max_batch, console)
     folder = RunFolder.create(asked.runs, scenario.name)
@@ -50,6 +54,16 @@ def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     write_report(folder.path, scenario, columns, result)
     print(json.dumps(result)) if as_json else _print(console, result)
     return result
+
+
+def _known(asked: Asked, scenario: Scenario, console: Console) -> Known:
+    if asked.photographs is None:
+        return bundle_of(scenario)
+    asked_for = {int(way[5:]) for way in scenario.ways if way.startswith("jpeg:")}
+    qualities = sorted(asked_for | set(USUAL_QUALITIES))
+    known, _ = known_on(scenario.bundle, asked.photographs, qualities, console)
+    check_ways(scenario, known)
+    return known
 
 
 def _print(console: Console, result: dict[str, Any]) -> None:
