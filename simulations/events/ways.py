@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from narrows.codec.manifest import Manifest
 from narrows.edge.policy.baselines import EwmaPolicy, FixedPolicy
-from narrows.edge.policy.menu import Choice, Kind, menu_of
+from narrows.edge.policy.menu import LOCAL_EXIT, Choice, Kind, menu_of
 from narrows.edge.policy.policy import DeadlinePolicy, Policy
 from narrows.errors import ConfigError
 from narrows.simulations.events.service import ServiceTimes
@@ -63,13 +63,14 @@ def known_of(manifest: Manifest) -> Known:
     """A bundle as its manifest has it."""
     menu, scores = menu_of(manifest), manifest.unsplit_scores_of.values()
     whole = Choice("local", WHOLE, 0.0, sum(scores) / len(scores) if scores else 0.0)
-    guessed = {point.id for point in manifest.operating_points if not point.scores_of}
-    measured = frozenset(
-        (choice.kind, choice.level)
-        for choice in (*menu, whole)
-        if choice.accuracy and not (choice.kind == "packet" and choice.level in guessed)
-    )
-    return Known(manifest.name, menu, whole, measured)
+    measured: set[tuple[Kind, int]]
+    measured = {("packet", point.id) for point in manifest.operating_points if point.scores_of}
+    measured |= {(choice.kind, choice.level) for choice in menu if choice.kind == "image"}
+    if scores:
+        measured.add(("local", WHOLE))
+    if LOCAL_EXIT in manifest.provenance:
+        measured.add(("local", 0))
+    return Known(manifest.name, menu, whole, frozenset(measured))
 
 
 @dataclass(frozen=True)

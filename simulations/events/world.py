@@ -87,7 +87,7 @@ class World:
     ) -> Iterator[tuple[Link, SimulatedLine, SimulatedLine]]:
         """For every device of a class: its own line each way, or, where it is shared, the one."""
         count = 1 if spec.shared else spec.devices
-        links = open_links(spec.link, count, f"{self._seed}/{kind}")
+        links = open_links(spec.link, count, f"{self._seed}/{kind}", self.end_ns / 1e9)
         lines = [
             (link, SimulatedLine(self.clock, link.up), SimulatedLine(self.clock, link.down))
             for link in (links[index % len(links)] for index in range(count))

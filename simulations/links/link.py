@@ -1,6 +1,7 @@
 """A link as people name it: a rate and a delay, a profile, or a trace of their own."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 
@@ -46,13 +47,18 @@ def open_link(text: str, seconds: float = TRACE_SECONDS) -> Link:
     return Link(str(spec), spec, spec)
 
 
-def open_links(text: str, count: int, seed: str) -> tuple[Link, ...]:
+def open_links(text: str, count: int, seed: str, seconds: float) -> tuple[Link, ...]:
     """Links of `count` lines: of a profile without a seed one trace each, MOST_TRACES at most.
 
     `lte:7`, a file and RATE,DELAY are one link, whoever has it. Raises ConfigError, as `open_link`.
     """
     if text not in profile_names() and not text.endswith(".toml"):
         return (open_link(text),)
-    rng = Random(f"{seed}/{text}")
-    seeds = (rng.randrange(2**31) for _ in range(min(count, MOST_TRACES)))
-    return tuple(open_link(f"{text}:{each}") for each in seeds)
+    return _drawn(text, min(count, MOST_TRACES), seed, min(seconds, TRACE_SECONDS))
+
+
+@lru_cache(maxsize=2)  # every way of a scenario has the same
+def _drawn(profile: str, count: int, seed: str, seconds: float) -> tuple[Link, ...]:
+    rng = Random(f"{seed}/{profile}")
+    seeds = (rng.randrange(2**31) for _ in range(count))
+    return tuple(open_link(f"{profile}:{each}", seconds) for each in seeds)

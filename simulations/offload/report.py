@@ -8,7 +8,7 @@ from rich.table import Table
 
 from narrows.simulations.offload.equal import TARGET
 
-NAMES = {"local": "device alone", "policy": "policy"}
+ALONE = "alone"  # the whole network on the device
 
 
 def print_tables(found: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ def _span(ratios: Any) -> str:
 def _ways(row: Mapping[str, Any]) -> Table:
     title = f"{setup_name(row)}: {row['fps']:g} frames/s each, deadline {row['deadline_ms']:,} ms"
     table = Table(
-        "way", "p50, ms", "p95, ms", "missed", "accuracy", "in time", "bytes", "mJ (model)",
+        "way", "p50, ms", "p95, ms", "missed", "accuracy", "in time", "bytes", "mJ",
         title=title,
     )  # fmt: skip
     for way, part in row["ways"].items():
@@ -74,13 +74,15 @@ def _ways(row: Mapping[str, Any]) -> Table:
 def way_name(way: str) -> str:
     """As people say it."""
     kind, _, argument = way.partition(":")
-    return {"fixed": f"point {argument}", "jpeg": f"JPEG {argument}"}.get(kind, NAMES.get(way, way))
+    return {"fixed": f"point {argument}", "jpeg": f"JPEG {argument}"}.get(
+        kind, ALONE if way == "local" else way
+    )
 
 
 def _equal(row: Mapping[str, Any]) -> Table:
     table = Table(
-        "point", "accuracy", "bytes", "JPEG", "accuracy", "bytes", "p50, ms", "JPEG's", "ratio",
-        "at p95", title="split and JPEG at equal accuracy",
+        "point", "right", "bytes", "JPEG", "right", "bytes", "ms", "JPEG's", "ratio", "at p95",
+        title="split and JPEG at equal accuracy: medians",
     )  # fmt: skip
     for each in row["equal_accuracy"]:
         mine = str(each["point"]), f"{each['accuracy']:.1%}", f"{each['bytes']:,.0f}"

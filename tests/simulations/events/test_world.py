@@ -6,39 +6,11 @@ import pytest
 
 pytest.importorskip("simpy", reason="needs the server extra")
 
-from machine_times import service_times
+from simulated import FINE, MENU, frames_of, scenario
 
 from narrows.edge.policy.baselines import FixedPolicy
-from narrows.edge.policy.menu import Choice
 from narrows.edge.policy.policy import Moment
-from narrows.simulations.events.clock import Clock
-from narrows.simulations.events.device import Taken
-from narrows.simulations.events.link import SimulatedLine
-from narrows.simulations.events.ways import Known, Way, way_named
-from narrows.simulations.events.world import World
-from narrows.simulations.links.spec import LinkSpec
-from narrows.simulations.scenarios.scenario import Scenario
-
-FINE, COARSE = Choice("packet", 0, 1040.0, 0.9), Choice("packet", 1, 240.0, 0.8)
-PICTURE, OWN = Choice("image", 50, 6040.0, 0.9), Choice("local", 0, 0.0, 0.6)
-WHOLE = Choice("local", 1, 0.0, 0.92)
-MENU = (FINE, COARSE, PICTURE, OWN)
-KNOWN = Known("made", MENU, WHOLE, frozenset((c.kind, c.level) for c in (*MENU, WHOLE)))
-FIXED = way_named("fixed:0")
-
-
-def scenario(**changes) -> Scenario:
-    camera = {"devices": 6, "fps": 2.0, "link": "2mbit,20ms", "cpu_share": 0.5}
-    fields = {
-        "name": "test", "seconds": 20.0, "deadline_ms": 500, "classes": {"camera": camera},
-    }  # fmt: skip
-    return Scenario.model_validate(fields | changes)
-
-
-def frames_of(told: Scenario, seed: int = 0, way: Way = FIXED, known=KNOWN) -> list[Taken]:
-    world = World(told, service_times(), known, way, seed)
-    world.run(world.end_ns / 1e9)
-    return world.frames
+from narrows.simulations.events.ways import Way
 
 
 def test_every_frame_has_one_end_and_its_parts_add_up():
@@ -139,12 +111,3 @@ def test_a_policy_is_asked_for_every_frame():
     assert len(seen) == len(frames)
     assert {f.wire_bytes for f in frames} == {240, 1040}
     assert all(moment.spent_s >= moment.device_s == 0.004 for moment in seen)
-
-
-def test_a_line_carries_one_after_the_other():
-    clock, arrived = Clock(), []
-    line = SimulatedLine(clock, LinkSpec.parse("8kbit,10ms"))
-    for _ in range(3):
-        line.send(100, lambda: arrived.append(clock.now_ns))
-    clock.run()
-    assert arrived == [110_000_000, 210_000_000, 310_000_000]
