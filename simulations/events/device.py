@@ -52,6 +52,7 @@ class Device:
     policy: Policy
     known: Known
     head_ns: int  # before every choice
+    first_ns: int  # when its first frame is due: devices share no clock
     replica: int
     flying: dict[int, Taken] = field(default_factory=dict)
     room: simpy.Event | None = None

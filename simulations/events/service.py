@@ -72,6 +72,12 @@ class ServiceTimes(BaseModel):
         """Drawn for one frame."""
         return _ns(rng.choice(self.busy_ms if busy else self.idle_ms))
 
+    def server_ms(self, quantile: float) -> float:
+        """Of a frame that comes to a free replica, from its last byte's arrival to its answer."""
+        parts = self.idle_ms, self.handover_ms, self.answer_ms[min(self.answer_ms)]
+        alone = between(self.batch_ms, 1, quantile)
+        return alone + sum(at_quantile(samples, quantile) for samples in parts)
+
     def encode_ms_of(self, quality: int) -> float:
         """A picture's JPEG on the device, between measured qualities in a straight line."""
         qualities = sorted(self.encode_ms)

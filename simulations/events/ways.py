@@ -4,15 +4,19 @@ A way is a policy of edge/policy, one for each device, and whether the head's fe
 `CHOICES` names those there are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from narrows.codec.manifest import Manifest
 from narrows.edge.policy.baselines import EwmaPolicy, FixedPolicy
 from narrows.edge.policy.menu import LOCAL_EXIT, Choice, Kind, menu_of
-from narrows.edge.policy.policy import DeadlinePolicy, Policy
+from narrows.edge.policy.policy import DeadlinePolicy, Decision, Moment, Policy
 from narrows.errors import ConfigError
 from narrows.simulations.events.service import ServiceTimes
+from narrows.simulations.links.link import Link
+from narrows.simulations.links.oracle import oracle
+from narrows.simulations.links.race import Terms as RaceTerms
+from narrows.simulations.links.workload import averages
 
 WHOLE = 1  # the level of the local choice that is the whole network; 0 is the head's small exit
 
@@ -78,8 +82,8 @@ class Terms:
     """What a device's policy is made for."""
 
     known: Known
-    deadline_s: float
-    period_s: float  # between frames
+    link: Link  # which the oracle alone looks at
+    race: RaceTerms  # its frames, its deadline, and what times usually are
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,30 @@ class Way:
 
     name: str
     looks: bool  # the head's features are computed before the choice, whatever is chosen
-    policy: Callable[[Terms], Policy]  # for one device; raises ConfigError where it cannot be
+    policy: Callable[[Terms], Policy]  # for one device
+    uses: tuple[tuple[Kind, int], ...] = ()  # choices that the bundle must have
     needs: tuple[str, ...] = ()  # fields of ServiceTimes that must have been measured
+    plans: bool = False  # each device for itself: not on a line that others fill too
+
+
+class PlannedPolicy(FixedPolicy):
+    """Choices that were made beforehand, frame by frame; the small answer stands by."""
+
+    def __init__(self, plan: Sequence[Choice]):
+        super().__init__(plan[0], falls_back=True)
+        self._plan, self._frame = plan, 0
+
+    def choose(self, moment: Moment) -> Decision:
+        """The next one."""
+        self.choice = self._plan[min(self._frame, len(self._plan) - 1)]
+        self._frame += 1
+        return super().choose(moment)
 
 
 def _fixed(text: str, argument: str) -> Way:
     """`fixed:POINT`: that operating point for every frame."""
-    point = _number(text, argument, "an operating point, as fixed:0")
-    return Way(text, True, lambda terms: FixedPolicy(terms.known.choice("packet", point)))
+    use: tuple[Kind, int] = ("packet", _number(text, argument, "an operating point, as fixed:0"))
+    return Way(text, True, lambda terms: FixedPolicy(terms.known.choice(*use)), (use,))
 
 
 def _jpeg(text: str, argument: str) -> Way:
@@ -103,34 +123,46 @@ def _jpeg(text: str, argument: str) -> Way:
     quality = _number(text, argument, "a quality of 1 to 100, as jpeg:60")
     if not 1 <= quality <= 100:
         raise ConfigError(f"way {text!r}: expected a quality of 1 to 100, as jpeg:60")
+    use: tuple[Kind, int] = ("image", quality)
     needs = ("encode_ms", "picture_batch_ms")
-    return Way(
-        text, False, lambda terms: FixedPolicy(terms.known.choice("image", quality)), needs
-    )  # fmt: skip
+    return Way(text, False, lambda terms: FixedPolicy(terms.known.choice(*use)), (use,), needs)
 
 
 def _local(text: str, argument: str) -> Way:
     """`local`: the whole network on the device; nothing is sent."""
     _nothing(text, argument)
-    return Way(text, False, lambda terms: FixedPolicy(terms.known.whole), ("whole_ms",))
+    return Way(text, False, lambda terms: FixedPolicy(terms.known.whole), needs=("whole_ms",))
 
 
 def _policy(text: str, argument: str) -> Way:
     """`policy`: as `narrows edge --policy`, from all the bundle's choices."""
+
+    def made(terms: Terms) -> Policy:
+        return DeadlinePolicy(terms.known.menu, terms.race.deadline_s, 1 / terms.race.fps)
+
     _nothing(text, argument)
-    return Way(
-        text, True, lambda terms: DeadlinePolicy(terms.known.menu, terms.deadline_s, terms.period_s)
-    )  # fmt: skip
+    return Way(text, True, made)
 
 
 def _ewma(text: str, argument: str) -> Way:
     """`ewma`: the usual rule, a moving average of throughput."""
     _nothing(text, argument)
-    return Way(text, True, lambda terms: EwmaPolicy(terms.known.menu, terms.deadline_s))
+    return Way(text, True, lambda terms: EwmaPolicy(terms.known.menu, terms.race.deadline_s))
+
+
+def _oracle(text: str, argument: str) -> Way:
+    """`oracle`: knows the link's trace, not faults nor other devices: planned beforehand."""
+
+    def made(terms: Terms) -> Policy:
+        return PlannedPolicy(oracle(terms.link, averages(terms.known.menu), terms.race).plan)
+
+    _nothing(text, argument)
+    return Way(text, True, made, plans=True)
 
 
 CHOICES: dict[str, Callable[[str, str], Way]] = {
     "fixed": _fixed, "jpeg": _jpeg, "local": _local, "policy": _policy, "ewma": _ewma,
+    "oracle": _oracle,
 }  # fmt: skip
 
 
@@ -138,7 +170,7 @@ def way_named(text: str) -> Way:
     """A way from a scenario's `NAME[:ARGUMENT]`. Raises ConfigError: there is no such one."""
     name, _, argument = text.partition(":")
     if name not in CHOICES:
-        names = "fixed:POINT, jpeg:QUALITY, local, policy, ewma"
+        names = "fixed:POINT, jpeg:QUALITY, local, policy, ewma, oracle"
         raise ConfigError(f"way {text!r}: expected one of {names}")
     return CHOICES[name](text, argument)
 

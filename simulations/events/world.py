@@ -19,6 +19,7 @@ from narrows.simulations.events.replica import ReplicaLimits, SimulatedFrame, Si
 from narrows.simulations.events.service import PICTURE, ServiceTimes
 from narrows.simulations.events.ways import Known, Terms, Way
 from narrows.simulations.links.link import Link, open_links
+from narrows.simulations.links.race import Terms as RaceTerms
 from narrows.simulations.links.race import ping
 from narrows.simulations.scenarios.scenario import DeviceClass, Fault, Scenario
 
@@ -27,6 +28,7 @@ ANSWER_BYTES = 190  # a result with five labels and its timing, and that around 
 TAKEOVER_NS = 30_000_000  # from a replica's death to the stream at its sibling
 NOTICE_NS = 2_700_000_000  # from a frozen replica's last answer to the same
 RETRY_NS = 500_000_000  # where no replica is there
+LATE = 0.95  # quantile of the server's time that an oracle plans with
 
 
 class World:
@@ -70,16 +72,22 @@ class World:
         return self._end_ns + self._deadline_ns + 1_000_000_000
 
     def _made(self, times: ServiceTimes) -> Iterator[Device]:
-        number = 0
-        for kind, spec in self._scenario.classes.items():
+        number, scenario = 0, self._scenario
+        for kind, spec in scenario.classes.items():
             known = self._known.on(times, spec.cpu_share)
-            terms = Terms(known, self._scenario.deadline_ms / 1e3, 1 / spec.fps)
             head_ns = round(times.head_ms * 1e6 / spec.cpu_share) if self._way.looks else 0
             for link, up, down in self._lines(kind, spec):
-                policy = self._way.policy(terms)
+                begins_s = self._rng.random() / spec.fps
+                race = RaceTerms(
+                    round(scenario.seconds * spec.fps) + 1, spec.fps, scenario.deadline_ms / 1e3,
+                    head_ns / 1e9, times.server_ms(LATE) / 1e3, ANSWER_BYTES, begins_s,
+                )  # fmt: skip
+                policy = self._way.policy(Terms(known, link, race))
                 ping(policy, link)
-                replica = number % len(self.replicas)
-                yield Device(number, kind, spec, up, down, policy, known, head_ns, replica)
+                first_ns, replica = round(begins_s * 1e9), number % len(self.replicas)
+                yield Device(
+                    number, kind, spec, up, down, policy, known, head_ns, first_ns, replica
+                )
                 number += 1
 
     def _lines(
@@ -96,7 +104,7 @@ class World:
 
     def _take_frames(self, device: Device) -> Process:
         clock, period_ns = self.clock, round(1e9 / device.spec.fps)
-        next_ns, number = round(self._rng.random() * period_ns), 0
+        next_ns, number = device.first_ns, 0
         while next_ns < self._end_ns and not device.empty:
             if next_ns > clock.now_ns:
                 yield clock.wait(next_ns - clock.now_ns)

@@ -30,10 +30,11 @@ class Terms:
     device_s: float = 0.005  # from capture to features
     server_s: float = 0.005
     answer_bytes: int = 160  # with framing
+    begins_s: float = 0.0  # at the first frame's capture
 
     def captured_ns(self, frame: int) -> int:
         """The instant of a frame's capture."""
-        return round(frame * 1e9 / self.fps)
+        return round(self.begins_s * 1e9 + frame * 1e9 / self.fps)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
 from narrows.simulations.events.service import ServiceTimes
-from narrows.simulations.events.ways import Known, Terms, known_of, way_named
+from narrows.simulations.events.ways import Known, known_of, way_named
 from narrows.simulations.events.world import World
 from narrows.simulations.scenarios.figures import Columns, columns_of, empty
 from narrows.simulations.scenarios.progress import Progress
@@ -26,12 +26,18 @@ def bundle_of(scenario: Scenario) -> Known:
 def check_ways(scenario: Scenario, known: Known, times: ServiceTimes | None = None) -> None:
     """Raises ConfigError: a way wants what the bundle has not, or what was not measured."""
     for way in map(way_named, scenario.ways):
-        way.policy(Terms(known, 1.0, 1.0))
+        for use in way.uses:
+            known.choice(*use)
         missing = [name for name in way.needs if times and not getattr(times, name)]
         if missing:
             raise ConfigError(
                 f"way {way.name!r}: the service times have no {missing[0]}: this bundle's whole "
                 "network could not be measured"
+            )
+        shared = [name for name, kind in scenario.classes.items() if kind.shared]
+        if way.plans and shared:
+            raise ConfigError(
+                f"way {way.name!r} plans each device by itself: {shared[0]} devices share a line"
             )
 
 

@@ -15,16 +15,17 @@ from narrows.edge.policy.policy import DeadlinePolicy
 from narrows.errors import ConfigError
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.simulations.events.service import ServiceTimes
-from narrows.simulations.events.ways import CHOICES, Terms, known_of, way_named
+from narrows.simulations.events.ways import CHOICES, known_of, way_named
 from narrows.simulations.events.world import ANSWER_BYTES, World
 from narrows.simulations.links.link import open_link
+from narrows.simulations.links.profile import profile_names
 from narrows.simulations.links.race import Terms as RaceTerms
 from narrows.simulations.links.race import race
 from narrows.simulations.links.workload import averages
 from narrows.simulations.scenarios.in_time import check_ways
 
 NO_OWN = replace(KNOWN, menu=(FINE, COARSE, PICTURE, replace(OWN, accuracy=0.0)))
-EVERY = ("fixed:0", "fixed:1", "jpeg:50", "local", "policy", "ewma")
+EVERY = ("fixed:0", "fixed:1", "jpeg:50", "local", "policy", "ewma", "oracle")
 
 
 def at(**changes):
@@ -112,6 +113,30 @@ def test_a_frame_whose_turn_would_come_too_late_is_never_sent():
     assert sum(f.sendings for f in frames) <= 31e9 / per_frame_ns + 1
 
 
+@pytest.mark.parametrize("link", ["lte", "lora", "24kbit,20ms"])
+def test_no_way_is_better_than_the_one_that_knows_the_link(link):
+    told = scenario(
+        seconds=40.0, classes={"camera": {"devices": 3, "fps": 5.0, "link": link, "window": 64}}
+    )
+
+    def worth(name):
+        frames = frames_of(told, way=way_named(name))
+        in_time = [f for f in frames if f.status == "OK" and f.answered_ns - f.due_ns <= 500e6]
+        return sum(f.answer.accuracy for f in in_time) / len(frames)
+
+    best = worth("oracle")
+    ways = {name: worth(name) for name in ("fixed:0", "fixed:1", "jpeg:50", "policy", "ewma")}
+    assert best >= max(ways.values()) - 0.005
+    if link in profile_names():
+        assert ways["policy"] >= 0.97 * best
+
+
+def test_an_oracle_plans_for_no_shared_line():
+    camera = {"devices": 2, "fps": 1.0, "link": "lora", "shared": True}
+    with pytest.raises(ConfigError, match="camera devices share a line"):
+        check_ways(scenario(ways=("oracle",), classes={"camera": camera}), KNOWN)
+
+
 def exact(server_ms: float) -> ServiceTimes:
     """Everything but serving takes no time, and serving always the same."""
     return ServiceTimes(
@@ -158,14 +183,15 @@ def test_what_a_bundle_lacks_is_told_before_anything_runs(tiny_bundle):
     }
     for name, message in wanted.items():
         with pytest.raises(ConfigError, match=message):
-            way_named(name).policy(Terms(known, 1.0, 1.0))
+            check_ways(scenario(ways=(name,)), known)
     unmeasured = exact(1.0).model_copy(update={"whole_ms": None})
     with pytest.raises(ConfigError, match="way 'local': the service times have no whole_ms"):
         check_ways(scenario(ways=("local",)), known, unmeasured)
 
 
 @pytest.mark.parametrize(
-    "text", ["jpeg:0", "jpeg:101", "jpeg:", "jpeg:x", "fixed:", "local:1", "policy:2", "oracle"]
+    "text",
+    ["jpeg:0", "jpeg:101", "jpeg:", "jpeg:x", "fixed:", "local:1", "policy:2", "oracle:1", "guess"],
 )
 def test_a_way_that_is_none_is_told(text):
     with pytest.raises(ConfigError, match="way "):
