@@ -96,6 +96,7 @@ def evaluate(
     head: HeadKind = "auto",
     advance: Callable[[int], None] = lambda frames: None,
     precision: Precision = "fp32",
+    codecs: Sequence[str] = ("jpeg", "webp"),
 ) -> dict[str, Any]:
     """Measure a bundle; returns the JSON object of `narrows evaluate`.
 
@@ -111,7 +112,7 @@ def evaluate(
     chosen = points if points is not None else range(len(subject.manifest.operating_points))
     unsplit, skipped = Tally(), 0
     by_point = {point: Tally() for point in chosen}
-    by_codec = {(kind, quality): Tally() for kind in ("jpeg", "webp") for quality in qualities}
+    by_codec = {(kind, quality): Tally() for kind in codecs for quality in qualities}
     labelled = subject.targets(images, entries)
     for group, unread in _groups(images, labelled, subject.manifest):
         skipped += unread
@@ -135,16 +136,14 @@ def evaluate(
         "skipped": skipped,
         "unsplit_accuracy": unsplit.right / unsplit.frames if known else None,
         "points": [{"id": p} | _row(t, known, "packet_bytes") for p, t in by_point.items()],
-        "jpeg": [
-            {"quality": q} | _row(t, known, "bytes")
-            for (k, q), t in by_codec.items()
-            if k == "jpeg"
-        ],
-        "webp": [
-            {"quality": q} | _row(t, known, "bytes")
-            for (k, q), t in by_codec.items()
-            if k == "webp"
-        ],
+        **{
+            codec: [
+                {"quality": q} | _row(t, known, "bytes")
+                for (k, q), t in by_codec.items()
+                if k == codec
+            ]
+            for codec in codecs
+        },
     }
 
 

@@ -18,14 +18,14 @@ from narrows.simulations.bench.race import machine
 PACKAGES = ("narrows", "simpy", "numpy", "pyarrow", "grpcio", "torch")
 EVENTS = pa.schema(
     [
-        ("way", pa.string()),  # how the frame's operating point was chosen
+        ("way", pa.string()),  # how it was decided what is done with the frame
         ("device", pa.int32()),
         ("class", pa.string()),
         ("frame", pa.int32()),  # of the device, from 0
         ("due_ms", pa.float64()),  # since the start
-        ("point", pa.int16()),
-        ("packet_bytes", pa.int32()),
-        ("head_ms", pa.float64()),
+        ("choice", pa.string()),  # point 0, jpeg 60 or local
+        ("wire_bytes", pa.int32()),  # of one sending, with framing
+        ("device_ms", pa.float64()),  # of the device's computing
         ("sent_ms", pa.float64()),
         ("received_ms", pa.float64()),
         ("started_ms", pa.float64()),  # of its batch
@@ -36,6 +36,8 @@ EVENTS = pa.schema(
         ("replica", pa.int16()),
         ("sendings", pa.int16()),
         ("status", pa.string()),
+        ("by_device", pa.bool_()),  # the device itself answered
+        ("accuracy", pa.float64()),  # of such answers; null where not measured, or no answer
         ("missed", pa.bool_()),  # its deadline
     ]
 )

@@ -28,6 +28,9 @@ class FixedPolicy:
     def on_ping(self, round_trip_s: float, now_s: float) -> None:
         """Nothing to learn."""
 
+    def on_refusal(self, cheaper_point: int | None, retry_s: float, now_s: float) -> None:
+        """Nothing to learn."""
+
 
 class EwmaPolicy:
     """The best choice whose bytes, at a moving average of throughput, fit most of the deadline.
@@ -62,4 +65,7 @@ class EwmaPolicy:
             self._bits += MEMORY * (sent[1] * 8 / took_s - self._bits)
 
     def on_ping(self, round_trip_s: float, now_s: float) -> None:
+        """Nothing to learn."""
+
+    def on_refusal(self, cheaper_point: int | None, retry_s: float, now_s: float) -> None:
         """Nothing to learn."""

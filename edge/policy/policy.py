@@ -73,6 +73,10 @@ class Policy(Protocol):
         """A round trip of next to no bytes."""
         ...
 
+    def on_refusal(self, cheaper_point: int | None, retry_s: float, now_s: float) -> None:
+        """The server had no time: it may name a point that leaves it more."""
+        ...
+
 
 class DeadlinePolicy:
     """Deadline, energy and risk, against what the link is believed to do."""

@@ -28,7 +28,7 @@ class Request:
     """What to send where."""
 
     address: str
-    packets: str  # a file: packets, each behind its length as four bytes
+    packets: str  # a file: packets or pictures, each behind its length as four bytes
     scenario: str
     seconds: float
     streams: int
@@ -38,6 +38,7 @@ class Request:
     seed: int
     echo: bool = False  # the other end sends every message back as it is
     keep: bool = False  # a row of STAMPS for every answer
+    pictures: bool = False  # what is sent are pictures, not packets
 
 
 @dataclass
@@ -88,11 +89,12 @@ class Stream:
     def send(self, due_ns: int) -> asyncio.Future[None]:
         """Send one frame, due at that moment; done when its answer is here."""
         number, self._next = self._next, self._next + 1
-        frame = inference_pb2.Frame(
-            frame_id=number,
-            packet=self._packets[number % len(self._packets)],
-            deadline_ms=self._request.deadline_ms,
-        )
+        frame = inference_pb2.Frame(frame_id=number, deadline_ms=self._request.deadline_ms)
+        payload = self._packets[number % len(self._packets)]
+        if self._request.pictures:
+            frame.image = payload
+        else:
+            frame.packet = payload
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = (due_ns, future)
         self._tally.sent += 1

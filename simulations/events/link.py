@@ -1,31 +1,29 @@
-"""A device's link in simulated time: the relay's rule, a line each way and the delay after it."""
+"""A device's link in simulated time: the relay's arithmetic, and cuts at times of faults."""
 
 from collections.abc import Callable
 
 from narrows.simulations.events.clock import Clock
-from narrows.simulations.links.spec import LinkSpec
-
-
-def link_named(text: str) -> LinkSpec:
-    """A link profile by what a scenario calls it; today RATE,DELAY. Raises ConfigError."""
-    return LinkSpec.parse(text)
+from narrows.simulations.links.pipe import Pipe, Shape
 
 
 class SimulatedLine:
-    """One direction: bytes wait their turn at the rate, then the delay; an outage is a stall."""
+    """One direction, as `Pipe` has it; a cut is a stall. Several devices may share one."""
 
-    def __init__(self, clock: Clock, spec: LinkSpec):
-        self._clock, self._spec = clock, spec
-        self._free_ns = 0
+    def __init__(self, clock: Clock, shape: Shape):
+        self._clock, self._pipe = clock, Pipe(shape)
         self._down_until_ns = 0
         self.carried_bytes = 0
 
+    @property
+    def free_ns(self) -> int:
+        """When all that was put on it so far has left."""
+        return self._pipe.busy_until_ns
+
     def send(self, size_bytes: int, arrived: Callable[[], None]) -> None:
         """Put bytes on the line; `arrived` is called when the last one is at the other end."""
-        start = max(self._free_ns, self._clock.now_ns)
-        self._free_ns = start + self._spec.serialisation_ns(size_bytes)
         self.carried_bytes += size_bytes
-        self._after(self._free_ns + self._spec.delay_ns - self._clock.now_ns, arrived)
+        now_ns = self._clock.now_ns
+        self._after(self._pipe.reserve(size_bytes, now_ns) - now_ns, arrived)
 
     def cut(self, for_ns: int) -> None:
         """Nothing arrives for so long; then what waited does."""

@@ -17,8 +17,8 @@ from narrows.simulations.events.clock import Clock
 class Times(Protocol):
     """What a replica draws its times from: `ServiceTimes`, or a distribution of theory."""
 
-    def batch_ns(self, size: int, rng: Random) -> int:
-        """From a batch's start to its end."""
+    def batch_ns(self, size: int, group: Any, rng: Random) -> int:
+        """From a batch's start to its end; `group` is its frames'."""
 
     def answer_ns(self, size: int, rng: Random) -> int:
         """From there to the answer in the device's hands."""
@@ -37,7 +37,7 @@ class SimulatedFrame:
 
     device: str
     due_ns: int
-    group: Any = None  # frames of equal group go through the networks together
+    group: Any = None  # a point or PICTURE: of equal group go through the networks together
     patience_ns: int | None = None  # from its receipt to its deadline; None: for ever
     of: Any = None  # the device's own record of it
     deadline_ns: int | None = None
@@ -152,7 +152,7 @@ class SimulatedReplica:
         batch = self._next_batch(self._clock.now_ns)
         if batch:
             self._running = batch
-            took_ns = self._times.batch_ns(len(batch), self._rng)
+            took_ns = self._times.batch_ns(len(batch), batch[0].group, self._rng)
             self.busy_ns += took_ns
             self._finish_after(took_ns, self._clock.now_ns, self._life)
 

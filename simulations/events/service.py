@@ -11,10 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from narrows.errors import ConfigError
 
+PICTURE = "picture"  # the group of frames that are pictures, which the whole network answers
 Samples = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 
 
@@ -36,22 +38,31 @@ class ServiceTimes(BaseModel):
     busy_ms: Samples  # ... until one that runs a batch has
     loop_ms: float = Field(ge=0)  # the event loop's processor time a frame: reading and answering
     head_ms: float = Field(ge=0)  # a frame's features on one whole core of this machine
+    whole_ms: float | None = Field(ge=0)  # the whole network there; None: not measured
+    encode_ms: dict[int, float]  # a picture's JPEG there, by quality; none: not measured
+    picture_batch_ms: dict[int, Samples]  # as batch_ms, of pictures and the whole network
 
     @field_validator("batch_ms", "answer_ms")
     @classmethod
     def _ascending(cls, value: dict[int, Samples]) -> dict[int, Samples]:
-        if not value or min(value) < 1:
+        if not value:
             raise ValueError("expected samples by batch size, from 1 on")
-        return {size: tuple(sorted(value[size])) for size in sorted(value)}
+        return _by_size(value)
+
+    @field_validator("picture_batch_ms")
+    @classmethod
+    def _ascending_or_none(cls, value: dict[int, Samples]) -> dict[int, Samples]:
+        return _by_size(value)
 
     @field_validator("handover_ms", "idle_ms", "busy_ms")
     @classmethod
     def _sorted(cls, value: Samples) -> Samples:
         return tuple(sorted(value))
 
-    def batch_ns(self, size: int, rng: Random) -> int:
+    def batch_ns(self, size: int, group: Any, rng: Random) -> int:
         """Drawn for one batch: the thread has to be woken, then works."""
-        return _ns(rng.choice(self.handover_ms) + between(self.batch_ms, size, rng.random()))
+        by_size = self.picture_batch_ms if group == PICTURE else self.batch_ms
+        return _ns(rng.choice(self.handover_ms) + between(by_size, size, rng.random()))
 
     def answer_ns(self, size: int, rng: Random) -> int:
         """Drawn for one answer out of such a batch."""
@@ -60,6 +71,17 @@ class ServiceTimes(BaseModel):
     def arrival_ns(self, busy: bool, rng: Random) -> int:
         """Drawn for one frame."""
         return _ns(rng.choice(self.busy_ms if busy else self.idle_ms))
+
+    def server_ms(self, quantile: float) -> float:
+        """Of a frame that comes to a free replica, from its last byte's arrival to its answer."""
+        parts = self.idle_ms, self.handover_ms, self.answer_ms[min(self.answer_ms)]
+        alone = between(self.batch_ms, 1, quantile)
+        return alone + sum(at_quantile(samples, quantile) for samples in parts)
+
+    def encode_ms_of(self, quality: int) -> float:
+        """A picture's JPEG on the device, between measured qualities in a straight line."""
+        qualities = sorted(self.encode_ms)
+        return float(np.interp(quality, qualities, [self.encode_ms[q] for q in qualities]))
 
     def most_per_second(self) -> float:
         """Frames a second of a replica whose batches are always full, by medians."""
@@ -110,6 +132,12 @@ def at_quantile(ascending: tuple[float, ...], quantile: float) -> float:
     index = int(place)
     low = ascending[index]
     return low + (place - index) * (ascending[min(index + 1, len(ascending) - 1)] - low)
+
+
+def _by_size(samples: dict[int, Samples]) -> dict[int, Samples]:
+    if min(samples, default=1) < 1:
+        raise ValueError("expected samples by batch size, from 1 on")
+    return {size: tuple(sorted(samples[size])) for size in sorted(samples)}
 
 
 def _ns(milliseconds: float) -> int:

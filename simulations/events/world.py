@@ -1,88 +1,34 @@
 """Devices, links and replicas of a scenario in simulated time, with faults; every frame is kept.
 
-A device follows edge/device.py: a frame is due at its rate, waits for room in the window, is
-computed, sent, and given up at its deadline; a late frame does not make its followers hurry. When a
-replica dies or stands still the device opens its stream at another and sends again what was in
-flight. Not in it: TCP, handshakes, balancing of streams between live replicas.
+A device follows edge/device.py, and edge/steered.py where its way's policy falls back: a frame is
+due at its rate, waits for room in the window, is computed, sent, and given up at its deadline; a
+late frame does not make its followers hurry. When a replica dies or stands still the device opens
+its stream at another and sends again what was in flight. Not in it: TCP, handshakes, balancing of
+streams between live replicas.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from random import Random
 
-import simpy
-
-from narrows.simulations.events.choices import Choice, Moment
+from narrows.edge.policy.menu import Choice
+from narrows.edge.policy.policy import Moment
 from narrows.simulations.events.clock import Clock, Process
-from narrows.simulations.events.link import SimulatedLine, link_named
+from narrows.simulations.events.device import Device, Taken
+from narrows.simulations.events.link import SimulatedLine
 from narrows.simulations.events.replica import ReplicaLimits, SimulatedFrame, SimulatedReplica
-from narrows.simulations.events.service import ServiceTimes
+from narrows.simulations.events.service import PICTURE, ServiceTimes
+from narrows.simulations.events.ways import Known, Terms, Way
+from narrows.simulations.links.link import Link, open_links
+from narrows.simulations.links.race import Terms as RaceTerms
+from narrows.simulations.links.race import ping
 from narrows.simulations.scenarios.scenario import DeviceClass, Fault, Scenario
 
 FRAMING_BYTES = 40  # around a packet on an open stream: protobuf, gRPC, HTTP/2
-ANSWER_BYTES = 260  # a result with five labels and its timing
+ANSWER_BYTES = 190  # a result with five labels and its timing, and that around it
 TAKEOVER_NS = 30_000_000  # from a replica's death to the stream at its sibling
 NOTICE_NS = 2_700_000_000  # from a frozen replica's last answer to the same
 RETRY_NS = 500_000_000  # where no replica is there
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What a simulation needs to know of a bundle."""
-
-    packet_bytes: dict[int, float]  # by operating point
-    accuracy: dict[int, float]
-
-
-@dataclass(eq=False)
-class Taken:
-    """A frame that a device took, and what became of it; moments in ns of simulated time."""
-
-    device: int
-    kind: str
-    number: int
-    due_ns: int
-    point: int = 0
-    packet_bytes: int = 0
-    head_ns: int = 0
-    sent_ns: int = 0
-    received_ns: int = 0
-    started_ns: int = 0
-    served_ns: int = 0
-    answered_ns: int = 0
-    batch: int = 0
-    replica: int = -1
-    sendings: int = 0
-    status: str = ""  # empty while it is under way
-    latest: SimulatedFrame | None = None  # of its sendings
-
-
-@dataclass(eq=False)
-class Device:
-    """One device's state."""
-
-    number: int
-    kind: str
-    spec: DeviceClass
-    up: SimulatedLine
-    down: SimulatedLine
-    head_ns: int
-    replica: int
-    flying: dict[int, Taken] = field(default_factory=dict)
-    room: simpy.Event | None = None
-    last_latency_ms: float | None = None
-    joules: float = 0.0  # spent so far, by the class' own figures
-
-    @property
-    def empty(self) -> bool:
-        """Whether its battery is."""
-        battery_wh = self.spec.battery_wh
-        return battery_wh is not None and self.joules >= 3600 * battery_wh
-
-    def spend(self, active_ns: int = 0, sent_bytes: int = 0) -> None:
-        """Energy of computing and sending."""
-        self.joules += (self.spec.active_watts or 0.0) * active_ns / 1e9
-        self.joules += (self.spec.radio_joules_per_mb or 0.0) * sent_bytes / 1e6
+LATE = 0.95  # quantile of the server's time that an oracle plans with
 
 
 class World:
@@ -92,15 +38,15 @@ class World:
         self,
         scenario: Scenario,
         times: ServiceTimes,
-        bundle: Bundle,
-        choice: Choice,
+        known: Known,
+        way: Way,
         seed: int,
         settled: Callable[[Taken], None] = lambda _: None,
     ):
         """`settled` is called with each frame that has its status. Same seed, same frames."""
         self._note = settled
         self.clock = Clock()
-        self._scenario, self._bundle, self._choice = scenario, bundle, choice
+        self._scenario, self._known, self._way, self._seed = scenario, known, way, seed
         self._end_ns, self._rng = round(scenario.seconds * 1e9), Random(seed)
         self._deadline_ns = scenario.deadline_ms * 1_000_000
         self.frames: list[Taken] = []
@@ -126,54 +72,93 @@ class World:
         return self._end_ns + self._deadline_ns + 1_000_000_000
 
     def _made(self, times: ServiceTimes) -> Iterator[Device]:
-        number = 0
-        for kind, spec in self._scenario.classes.items():
-            link, head_ns = link_named(spec.link), round(times.head_ms * 1e6 / spec.cpu_share)
-            for _ in range(spec.devices):
-                up, down = SimulatedLine(self.clock, link), SimulatedLine(self.clock, link)
-                yield Device(number, kind, spec, up, down, head_ns, number % len(self.replicas))
+        number, scenario = 0, self._scenario
+        for kind, spec in scenario.classes.items():
+            known = self._known.on(times, spec.cpu_share)
+            head_ns = round(times.head_ms * 1e6 / spec.cpu_share) if self._way.looks else 0
+            for link, up, down in self._lines(kind, spec):
+                begins_s = self._rng.random() / spec.fps
+                race = RaceTerms(
+                    round(scenario.seconds * spec.fps) + 1, spec.fps, scenario.deadline_ms / 1e3,
+                    head_ns / 1e9, times.server_ms(LATE) / 1e3, ANSWER_BYTES, begins_s,
+                )  # fmt: skip
+                policy = self._way.policy(Terms(known, link, race))
+                ping(policy, link)
+                first_ns, replica = round(begins_s * 1e9), number % len(self.replicas)
+                yield Device(
+                    number, kind, spec, up, down, policy, known, head_ns, first_ns, replica
+                )
                 number += 1
+
+    def _lines(
+        self, kind: str, spec: DeviceClass
+    ) -> Iterator[tuple[Link, SimulatedLine, SimulatedLine]]:
+        """For every device of a class: its own line each way, or, where it is shared, the one."""
+        count = 1 if spec.shared else spec.devices
+        links = open_links(spec.link, count, f"{self._seed}/{kind}", self.end_ns / 1e9)
+        lines = [
+            (link, SimulatedLine(self.clock, link.up), SimulatedLine(self.clock, link.down))
+            for link in (links[index % len(links)] for index in range(count))
+        ]
+        return (lines[index % count] for index in range(spec.devices))
 
     def _take_frames(self, device: Device) -> Process:
         clock, period_ns = self.clock, round(1e9 / device.spec.fps)
-        next_ns, number = round(self._rng.random() * period_ns), 0
+        next_ns, number = device.first_ns, 0
         while next_ns < self._end_ns and not device.empty:
             if next_ns > clock.now_ns:
                 yield clock.wait(next_ns - clock.now_ns)
             due_ns, next_ns = clock.now_ns, clock.now_ns + period_ns
-            while len(device.flying) >= device.spec.window:
+            while device.full and not device.policy.falls_back:
                 device.room = clock.event()
                 yield device.room
             yield clock.wait(device.head_ns)
-            device.spend(active_ns=device.head_ns)
-            self._send_first(device, self._taken(device, number, due_ns))
+            taken = self._chosen(device, number, due_ns)
+            yield clock.wait(taken.device_ns - device.head_ns)
+            device.spend(active_ns=taken.device_ns)
+            if taken.choice.kind == "local" or device.full:
+                self._answer_itself(device, taken)
+            else:
+                self._send_first(device, taken)
             number += 1
 
-    def _taken(self, device: Device, number: int, due_ns: int) -> Taken:
-        known = self._bundle
-        point = self._choice(
-            Moment(
-                self.clock.now_ns / 1e9, len(device.flying), known.packet_bytes, known.accuracy,
-                device.last_latency_ms, float(self._scenario.deadline_ms),
-            )
-        )  # fmt: skip
-        size = round(known.packet_bytes[point])
-        taken = Taken(device.number, device.kind, number, due_ns, point, size, device.head_ns)
+    def _chosen(self, device: Device, number: int, due_ns: int) -> Taken:
+        now_ns, head_s = self.clock.now_ns, device.head_ns / 1e9
+        decision = device.policy.choose(Moment(now_ns / 1e9, (now_ns - due_ns) / 1e9, head_s))
+        choice = decision.choice
+        device_ns = device.head_ns + round(choice.extra_s * 1e9)
+        taken = Taken(device.number, device.kind, number, due_ns, choice, device_ns)
         self.frames.append(taken)
         return taken
+
+    def _answer_itself(self, device: Device, taken: Taken, otherwise: str = "LINK") -> None:
+        """By the whole network where that was chosen, else by the small answer, if there is one."""
+        answer = device.known.whole if taken.choice == device.known.whole else device.own
+        self._settle(device, taken, "OK" if answer else otherwise, answer)
 
     def _send_first(self, device: Device, taken: Taken) -> None:
         taken.sent_ns = self.clock.now_ns
         device.flying[taken.number] = taken
-        left_ns = max(0, taken.due_ns + self._deadline_ns - self.clock.now_ns)
-        self.clock.after(left_ns, lambda: self._settle(device, taken, "EXPIRED"))
+        self.clock.after(self._left_ns(taken), lambda: self._expired(device, taken))
         self._send(device, taken)
 
+    def _left_ns(self, taken: Taken) -> int:
+        return max(0, taken.due_ns + self._deadline_ns - self.clock.now_ns)
+
+    def _expired(self, device: Device, taken: Taken) -> None:
+        if device.policy.falls_back:
+            self._answer_itself(device, taken, "EXPIRED")
+        else:
+            self._settle(device, taken, "EXPIRED")
+
     def _send(self, device: Device, taken: Taken) -> None:
+        left_ns, size = self._left_ns(taken), round(taken.choice.wire_bytes)
+        if device.up.free_ns >= self.clock.now_ns + left_ns:
+            return  # it expires before its turn
         taken.sendings += 1
-        left_ns = taken.due_ns + self._deadline_ns - self.clock.now_ns
+        group = PICTURE if taken.choice.kind == "image" else taken.choice.level
         frame = SimulatedFrame(
-            str(device.number), taken.due_ns, taken.point, patience_ns=max(1, left_ns), of=taken
+            str(device.number), taken.due_ns, group, patience_ns=max(1, left_ns), of=taken
         )
         if taken.latest is not None:
             taken.latest.settled = True  # its stream is gone
@@ -185,8 +170,9 @@ class World:
             if self.clock.now_ns >= self._unreachable_until_ns[index] or replica.frozen:
                 replica.send(frame)  # a dead one's port refuses: the device sends again elsewhere
 
-        device.spend(sent_bytes=taken.packet_bytes + FRAMING_BYTES)
-        device.up.send(taken.packet_bytes + FRAMING_BYTES, arrived)
+        device.spend(sent_bytes=size)
+        device.policy.on_sent(taken.number, size, self.clock.now_ns / 1e9)
+        device.up.send(size, arrived)
 
     def _send_again(self, device: Device, taken: Taken) -> None:
         if not taken.status:
@@ -195,21 +181,34 @@ class World:
     def _answered(self, frame: SimulatedFrame, status: str) -> None:
         taken: Taken = frame.of
         device = self.devices[taken.device]
+        now_ns = self.clock.now_ns
         if status == "OVERLOADED":  # the device sends it again when it is told to
             wait_ns = max(1_000_000, round(self.replicas[taken.replica].wait_ns))
+            device.policy.on_refusal(None, wait_ns / 1e9, now_ns / 1e9)
             self.clock.after(wait_ns, lambda: self._send_again(device, taken))
             return
         if not taken.status:
             taken.received_ns, taken.started_ns = frame.received_ns, frame.started_ns
             taken.served_ns, taken.batch = frame.served_ns, frame.batch
-        device.down.send(ANSWER_BYTES, lambda: self._settle(device, taken, status))
+        server_s = (now_ns - frame.received_ns) / 1e9
+        device.down.send(ANSWER_BYTES, lambda: self._back(device, taken, status, server_s))
 
-    def _settle(self, device: Device, taken: Taken, status: str) -> None:
+    def _back(self, device: Device, taken: Taken, status: str, server_s: float) -> None:
+        device.policy.on_answer(taken.number, server_s, self.clock.now_ns / 1e9)
+        if status == "OK":
+            self._settle(device, taken, status, taken.choice)
+        elif device.policy.falls_back:
+            self._answer_itself(device, taken, status)
+        else:
+            self._settle(device, taken, status)
+
+    def _settle(
+        self, device: Device, taken: Taken, status: str, answer: Choice | None = None
+    ) -> None:
         if taken.status:
             return  # a second answer, or the deadline of an answered frame
-        taken.status, taken.answered_ns = status, self.clock.now_ns
+        taken.status, taken.answer, taken.answered_ns = status, answer, self.clock.now_ns
         device.flying.pop(taken.number, None)
-        device.last_latency_ms = (self.clock.now_ns - taken.due_ns) / 1e6
         self._note(taken)
         if device.room is not None and not device.room.triggered:
             device.room.succeed()

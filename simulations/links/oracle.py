@@ -4,8 +4,10 @@ A state is when the line is free; of two with no less accuracy the one that is f
 worse, so a short front of states is kept. Answers are let down an empty line, which flatters it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from narrows.edge.policy.menu import Choice
 from narrows.simulations.links.link import Link
 from narrows.simulations.links.race import Terms
 from narrows.simulations.links.workload import Workload
@@ -20,6 +22,7 @@ class Best:
     expected: float  # accuracy it plans with
     worth: float  # accuracy its plan has on the frames
     unreachable: float  # share of frames that no choice but the own answer had in time
+    plan: tuple[Choice, ...] = ()  # of every frame
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class _State:
     expected: float
     worth: float
     unreachable: int
+    choice: Choice | None = None  # of the latest frame
+    before: "_State | None" = None
 
 
 def oracle(link: Link, workload: Workload, terms: Terms) -> Best:
@@ -39,7 +44,15 @@ def oracle(link: Link, workload: Workload, terms: Terms) -> Best:
         front = _pruned(ways, terms.captured_ns(frame + 1))
     best = max(front, key=lambda state: state.expected)
     frames = terms.frames
-    return Best(best.expected / frames, best.worth / frames, best.unreachable / frames)
+    shares = best.expected / frames, best.worth / frames, best.unreachable / frames
+    return Best(*shares, tuple(_plan(best))[::-1])
+
+
+def _plan(state: _State | None) -> Iterator[Choice]:
+    """From the last frame to the first."""
+    while state is not None and state.choice is not None:
+        yield state.choice
+        state = state.before
 
 
 def _ways(
@@ -64,12 +77,12 @@ def _ways(
         if back_ns + link.down.delay_at(back_ns) <= deadline_ns:
             ways.append(
                 _State(free_ns, state.expected + choice.accuracy, state.worth + worth,
-                       state.unreachable)
+                       state.unreachable, choice, state)
             )  # fmt: skip
     kept = state.expected + workload.menu[own].accuracy
     ways.append(
         _State(max(state.free_ns, captured_ns), kept, state.worth + workload.worth[row, own],
-               state.unreachable + (not ways))
+               state.unreachable + (not ways), workload.menu[own], state)
     )  # fmt: skip
     return ways
 

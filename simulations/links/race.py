@@ -30,10 +30,11 @@ class Terms:
     device_s: float = 0.005  # from capture to features
     server_s: float = 0.005
     answer_bytes: int = 160  # with framing
+    begins_s: float = 0.0  # at the first frame's capture
 
     def captured_ns(self, frame: int) -> int:
         """The instant of a frame's capture."""
-        return round(frame * 1e9 / self.fps)
+        return round(self.begins_s * 1e9 + frame * 1e9 / self.fps)
 
 
 @dataclass
@@ -72,8 +73,9 @@ class Result:
         }
 
 
-def _ping(policy: Policy, up: Pipe, down: Pipe) -> None:
+def ping(policy: Policy, link: Link) -> None:
     """The pings of a connection's beginning, one after the other, on an empty line."""
+    up, down = Pipe(link.up), Pipe(link.down)
     now_ns = 0
     for _ in range(PINGS):
         back_ns = down.reserve(PING_BYTES, up.reserve(PING_BYTES, now_ns))
@@ -85,7 +87,7 @@ def race(policy: Policy, link: Link, workload: Workload, terms: Terms) -> Result
     """Run every frame; deterministic."""
     up, down = Pipe(link.up), Pipe(link.down)
     result, under_way = Result(), list[tuple[int, int]]()  # (arrival in ns, frame)
-    _ping(policy, Pipe(link.up), Pipe(link.down))
+    ping(policy, link)
     own = next(i for i, choice in enumerate(workload.menu) if choice.kind == "local")
     for frame in range(terms.frames):
         row = frame % len(workload.own)

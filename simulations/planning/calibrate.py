@@ -3,7 +3,7 @@
 Frames go over real sockets from a process of their own: one at a time, as a free replica has them;
 in closed loops of growing width, whose batches have every size up to the largest; and at random
 moments from several devices, as a fleet sends them. A batch's frames share one duration, so a batch
-counts once.
+counts once. Pictures, which the whole network answers, come in closed loops.
 """
 
 import json
@@ -11,30 +11,27 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import psutil
 
-from narrows.codec.frame import load_frame_codec
 from narrows.codec.manifest import Manifest
-from narrows.edge.head import load_head
 from narrows.errors import LinkError
-from narrows.images.preprocess import pad_to_stride
 from narrows.simulations.bench.load import Request
 from narrows.simulations.bench.race import machine
 from narrows.simulations.events.service import ServiceTimes
+from narrows.simulations.planning.device_times import encode_ms, head_ms, whole_ms
 from narrows.simulations.planning.targets import Served, Target, target_server
 
 WIDTHS = (2, 4, 8, 16, 32, 48)  # frames in flight; up to three of the largest batch
 KEPT = 400  # samples of a kind in the file
-ROUNDS, HEAD_RUNS = 3, 30
+ROUNDS = 3
+PICTURES = 0.4  # of the time for packets: pictures beside them
 OPEN_LOAD, OPEN_DEVICES = 0.3, 8  # of what closed loops reached: frames at random moments
 
 Row = Sequence[int]  # STAMPS of one answer
@@ -42,10 +39,9 @@ Row = Sequence[int]  # STAMPS of one answer
 
 def load_on(target: Target, **asked: Any) -> dict[str, Any]:
     """A load process run to its end; its tally, with `stamps`. Raises LinkError when it fails."""
-    request = Request(
-        target.address, str(target.packets),
-        **{"window": 1, "rate": 0.0, "deadline_ms": 0, "seed": 0, "keep": True} | asked,
-    )  # fmt: skip
+    usual = {"window": 1, "rate": 0.0, "deadline_ms": 0, "seed": 0, "keep": True}
+    sent = target.pictures if asked.get("pictures") else target.packets
+    request = Request(target.address, str(sent), **usual | asked)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as told:
         json.dump(asdict(request), told)
         told.flush()
@@ -64,16 +60,14 @@ class Stamps:
     closed: list[Row] = field(default_factory=list)
     open: list[Row] = field(default_factory=list)
     loop_s: float = 0.0
+    pictures: list[Row] = field(default_factory=list)
 
     def measure(self, target: Target, seconds: float, seed: int) -> None:
         """Add a round: a sixth of the time alone, half in closed loops, a third at random."""
         tally = load_on(target, scenario="single", seconds=seconds / 6, streams=1)
         self.alone += tally["stamps"]
-        widths = [width for width in WIDTHS if width <= 3 * target.max_batch]
         before_s, most = _loop_s(target.pids), 0.0
-        for width in widths:
-            share = seconds / 2 / len(widths)
-            tally = load_on(target, scenario="offline", seconds=share, streams=width)
+        for tally in _closed_loops(target, seconds / 2):
             self.closed += tally["stamps"]
             most = max(most, tally["answered"] / (tally["ended"] - tally["began"]))
         self.loop_s += _loop_s(target.pids) - before_s
@@ -82,12 +76,18 @@ class Stamps:
             rate=OPEN_LOAD * most, seed=seed,
         )["stamps"]  # fmt: skip
 
+    def measure_pictures(self, target: Target, seconds: float) -> None:
+        """Add batches of pictures of every size."""
+        for tally in _closed_loops(target, seconds, pictures=True):
+            self.pictures += tally["stamps"]
+
     def add(self, more: "Stamps") -> None:
         """Another measurement's, behind these."""
         self.alone += more.alone
         self.closed += more.closed
         self.open += more.open
         self.loop_s += more.loop_s
+        self.pictures += more.pictures
 
     def times(self, served: Served) -> ServiceTimes:
         """What they say of the server's parts. Raises LinkError where nothing was answered."""
@@ -95,14 +95,18 @@ class Stamps:
             raise LinkError("the server answered no frame: no service times were measured")
         rows = np.array(self.alone + self.closed + self.open, np.float64)
         idle, busy = _arrivals(np.array(self.open, np.float64))
+        manifest = Manifest.load(served.bundle)
         return ServiceTimes(
-            bundle=Manifest.load(served.bundle).digest,
+            bundle=manifest.digest,
             machine=machine(), date=date.today().isoformat(), device=_device(served),
             threads=served.threads, max_batch=served.max_batch,
             batch_ms=_batches(rows), answer_ms=_answers(rows),
             handover_ms=_handovers(rows, served.max_batch),
             idle_ms=idle, busy_ms=busy,
-            loop_ms=1e3 * self.loop_s / len(self.closed), head_ms=_head_ms(served.bundle),
+            loop_ms=1e3 * self.loop_s / len(self.closed),
+            head_ms=head_ms(served.bundle), whole_ms=whole_ms(served.bundle),
+            encode_ms=encode_ms(manifest.input.short_side),
+            picture_batch_ms=_batches(np.array(self.pictures, np.float64)),
         )  # fmt: skip
 
 
@@ -112,8 +116,22 @@ def calibrate(served: Served, seconds: float, step: Callable[[], None]) -> Servi
     with target_server(served) as target:
         for seed in range(ROUNDS):
             stamps.measure(target, seconds / ROUNDS, seed)
+            if served.pacing is None:
+                stamps.measure_pictures(target, seconds / ROUNDS * PICTURES)
             step()
     return stamps.times(served)
+
+
+def _closed_loops(
+    target: Target, seconds: float, pictures: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Tallies of loops of growing width, up to three of the largest batch."""
+    widths = [width for width in WIDTHS if width <= 3 * target.max_batch]
+    for width in widths:
+        yield load_on(
+            target, scenario="offline", seconds=seconds / len(widths), streams=width,
+            pictures=pictures,
+        )  # fmt: skip
 
 
 def _device(served: Served) -> str:
@@ -127,6 +145,8 @@ def _device(served: Served) -> str:
 
 def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:
     """rows (answers, STAMPS) -> durations of batches by their size; every batch once."""
+    if not len(rows):
+        return {}
     started = rows[:, 1] + rows[:, 2]  # received + queued: the same moment for a whole batch
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for start, row in zip(started, rows, strict=True):
@@ -186,17 +206,3 @@ def _loop_s(pids: Sequence[int]) -> float:
         for thread in psutil.Process(pid).threads()
         if thread.id == pid
     )
-
-
-def _head_ms(bundle: Path) -> float:
-    """Median of a device's work on one picture, on one core."""
-    manifest = Manifest.load(bundle)
-    head, codec = load_head(bundle, manifest), load_frame_codec(bundle, manifest)
-    side = manifest.input.short_side
-    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    padded, took = pad_to_stride(picture, manifest.input.stride), []
-    for _ in range(HEAD_RUNS):
-        began = perf_counter()
-        codec.encode(head.run(padded), 0)
-        took.append(1e3 * (perf_counter() - began))
-    return float(np.median(took))

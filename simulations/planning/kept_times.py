@@ -1,6 +1,7 @@
 """Service times of this machine: measured once for a bundle and a way to serve it, and kept."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -53,4 +54,7 @@ def kept_file(served: Served) -> Path:
 
 def _kept(served: Served, console: Console) -> ServiceTimes:
     path = kept_file(served)
-    return ServiceTimes.load(path) if path.is_file() else measure_and_keep(served, console)
+    if path.is_file():
+        with suppress(ConfigError):  # written by another version, of other keys: measured anew
+            return ServiceTimes.load(path)
+    return measure_and_keep(served, console)

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import ConfigError
-from narrows.simulations.events.link import link_named
 from narrows.simulations.events.service import ServiceTimes
 from narrows.simulations.events.world import ANSWER_BYTES, FRAMING_BYTES
+from narrows.simulations.links.spec import LinkSpec
 from narrows.simulations.planning.curve import GRID, Curve, Need, queueing_curve
 from narrows.simulations.planning.fleet import Fleet, fleet_of
 from narrows.simulations.planning.kept_times import measure_and_keep, service_times
@@ -96,8 +96,8 @@ def _outside_ms(asked: Asked, times: ServiceTimes, size: float) -> float:
     head_ms = times.head_ms / asked.cpu_share
     if asked.link is None:
         return head_ms
-    link = link_named(asked.link)
-    bits = (size + 2 * FRAMING_BYTES + ANSWER_BYTES) * 8
+    link = LinkSpec.parse(asked.link)
+    bits = (size + FRAMING_BYTES + ANSWER_BYTES) * 8
     return head_ms + 2 * link.delay_ms + 1e3 * bits / link.rate_bits
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from narrows.codec.manifest import Manifest
 from narrows.errors import LinkError
 from narrows.simulations.bench.load import write_packets
 from narrows.simulations.bench.serving import packets_of, serving
+from narrows.simulations.planning.device_times import pictures_of
 from narrows.simulations.planning.pacing import Pacing
 
 WAITING = 1024  # more than any load here queues
@@ -36,6 +38,7 @@ class Target:
     address: str
     pids: tuple[int, ...]
     packets: Path
+    pictures: Path
     max_batch: int
 
 
@@ -43,11 +46,12 @@ class Target:
 def target_server(served: Served) -> Iterator[Target]:
     """A replica in a process of its own, and packets to send to it. Raises LinkError."""
     with tempfile.TemporaryDirectory() as scratch:
-        packets = Path(scratch) / "packets"
+        packets, pictures = Path(scratch) / "packets", Path(scratch) / "pictures"
         write_packets(packets, packets_of(served.bundle, served.point))
+        write_packets(pictures, pictures_of(Manifest.load(served.bundle).input.short_side))
         with _serving(served) as ready:
             pids = tuple(ready["replicas"])
-            yield Target(ready["address"], pids, packets, served.max_batch)
+            yield Target(ready["address"], pids, packets, pictures, served.max_batch)
 
 
 def _serving(served: Served) -> AbstractContextManager[dict[str, Any]]:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from narrows.simulations.events.world import Taken
+from narrows.simulations.events.device import Taken
 
 LATEST = 500  # answers that the shown percentiles are of
 

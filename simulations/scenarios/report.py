@@ -19,8 +19,8 @@ STYLE = (
     "td,th{padding:.2em .8em;text-align:right}"
 )
 SHOWN = (
-    "frames", "answered", "missed_deadline", "p50_ms", "p95_ms", "p99_ms", "accuracy",
-    "bytes_per_frame", "joules_per_frame", "energy_source",
+    "frames", "answered", "by_device", "missed_deadline", "p50_ms", "p95_ms", "p99_ms", "accuracy",
+    "in_time_accuracy", "accuracy_source", "bytes_per_frame", "joules_per_frame", "energy_source",
 )  # fmt: skip
 MOST_DOTS = 20_000
 

@@ -8,12 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from narrows.simulations.events.ways import Known
 from narrows.simulations.planning.kept_times import service_times
 from narrows.simulations.run_folder import RunFolder
 from narrows.simulations.scenarios.figures import result_of
-from narrows.simulations.scenarios.in_time import bundle_of, simulate_in_time
+from narrows.simulations.scenarios.in_time import bundle_of, check_ways, simulate_in_time
+from narrows.simulations.scenarios.photographs import USUAL_QUALITIES, Photographs, known_on
 from narrows.simulations.scenarios.progress import live_table
-from narrows.simulations.scenarios.scenario import load_scenario
+from narrows.simulations.scenarios.scenario import Scenario, load_scenario
+
+NUMBERS = (
+    "p50_ms", "p95_ms", "p99_ms", "accuracy", "in_time_accuracy", "bytes_per_frame",
+    "joules_per_frame",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,21 +31,23 @@ class Asked:
     seed: int
     service: Path | None  # service times; None: this machine's
     runs: Path
+    photographs: Photographs | None = None  # to measure choices on; None: as the manifest has them
 
 
 def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     """Run, write the folder, print. Raises NarrowsError."""
     scenario = load_scenario(asked.scenario)
-    bundle, console = bundle_of(scenario), Console(stderr=as_json)
+    console = Console(stderr=as_json)
+    known = _known(asked, scenario, console)
     server = scenario.server
     times = service_times(asked.service, scenario.bundle, server.threads, server.max_batch, console)
     folder = RunFolder.create(asked.runs, scenario.name)
     with live_table(console, quiet=as_json or not console.is_terminal) as table:
-        columns = simulate_in_time(scenario, times, bundle, asked.seed, table.show)
+        columns = simulate_in_time(scenario, times, known, asked.seed, table.show)
     told, service = scenario.model_dump(mode="json"), times.model_dump(mode="json")
     folder.write_config({"seed": asked.seed, "scenario": told, "service": service})
     folder.write_events(columns)
-    result = result_of(scenario, columns, bundle) | {"run": str(folder.path)}
+    result = result_of(scenario, columns) | {"run": str(folder.path)}
     folder.write_result(result)
     from narrows.simulations.scenarios.report import write_report
 
@@ -47,14 +56,26 @@ def run_simulation(asked: Asked, as_json: bool) -> dict[str, Any]:
     return result
 
 
+def _known(asked: Asked, scenario: Scenario, console: Console) -> Known:
+    if asked.photographs is None:
+        return bundle_of(scenario)
+    asked_for = {int(way[5:]) for way in scenario.ways if way.startswith("jpeg:")}
+    qualities = sorted(asked_for | set(USUAL_QUALITIES))
+    known, _ = known_on(scenario.bundle, asked.photographs, qualities, console)
+    check_ways(scenario, known)
+    return known
+
+
 def _print(console: Console, result: dict[str, Any]) -> None:
     table = Table("", *result["ways"], title=f"{result['scenario']}, in simulated time")
-    for key in ("frames", "answered", "missed_deadline"):
+    for key in ("frames", "answered", "by_device", "missed_deadline"):
         table.add_row(key.replace("_", " "), *(f"{p[key]:,}" for p in result["ways"].values()))
-    for key in ("p50_ms", "p95_ms", "p99_ms", "accuracy", "bytes_per_frame", "joules_per_frame"):
+    for key in NUMBERS:
         table.add_row(key.replace("_", " "), *(_shown(p[key]) for p in result["ways"].values()))
     table.add_row("energy", *(p["energy_source"] for p in result["ways"].values()))
     console.print(table)
+    for source in {p["accuracy_source"] for p in result["ways"].values() if p["accuracy"] is None}:
+        console.print(f"accuracy: {source}")
     console.print(f"every frame, the report and what was asked for: {result['run']}")
 
 

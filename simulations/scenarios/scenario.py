@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from narrows.errors import ConfigError
-from narrows.simulations.events.choices import choice_named
-from narrows.simulations.events.link import link_named
+from narrows.simulations.events.ways import way_named
+from narrows.simulations.links.link import open_link
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,7 +40,8 @@ class DeviceClass(_Strict):
 
     devices: int = Field(ge=1, le=MOST_DEVICES)
     fps: float = Field(gt=0, le=1000)
-    link: str  # a profile by name or as RATE,DELAY; every device has its own line
+    link: str  # RATE,DELAY, a profile or a trace, as of the relay
+    shared: bool = False  # all devices have one line, as of an access point; else each its own
     cpu_share: float = Field(default=1.0, gt=0, le=1)  # of one core of the measured machine
     battery_wh: float | None = Field(default=None, gt=0)  # at the start; then it stops
     active_watts: float | None = Field(default=None, ge=0)  # more than idle, while it computes
@@ -50,7 +51,7 @@ class DeviceClass(_Strict):
     @field_validator("link")
     @classmethod
     def _known_link(cls, value: str) -> str:
-        return _checked(value, link_named)
+        return _checked(value, lambda text: open_link(text, seconds=1.0))
 
 
 class Fault(_Strict):
@@ -80,7 +81,7 @@ class Scenario(_Strict):
     @classmethod
     def _known_ways(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for way in value:
-            _checked(way, choice_named)
+            _checked(way, way_named)
         return value
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from narrows.cli import bench_policy, bench_rounds  # noqa: F401  # they join those of `bench`
+from narrows.cli import bench_offload, bench_policy, bench_rounds  # noqa: F401  # they join those of `bench`
 from narrows.cli.bench import bench
 from narrows.cli.bundle import bundle
 from narrows.cli.demo import demo

@@ -19,6 +19,14 @@ def simulate(
     runs: Annotated[Path, typer.Option(help="Where every run leaves a folder.")] = Path(
         "runs/simulate"
     ),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Photographs to measure bytes and accuracy on, JPEG's too; by default they are "
+            "what the bundle's manifest has."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Of --data, photographs at most.")] = 300,
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of the tables.")
     ] = False,
@@ -29,6 +37,7 @@ def simulate(
     figures and report.html. The first run measures this machine for half a minute and keeps that.
     """
     try:
+        from narrows.simulations.scenarios.photographs import Photographs
         from narrows.simulations.scenarios.run import Asked, run_simulation
         from narrows.simulations.scenarios.scenario import load_scenario, shipped
     except ImportError as error:
@@ -39,4 +48,5 @@ def simulate(
         for each in shipped():
             typer.echo(f"{each:12} {load_scenario(each).about}")
         return
-    run_simulation(Asked(name, seed, service, runs), json)
+    photographs = None if data is None else Photographs(data, limit)
+    run_simulation(Asked(name, seed, service, runs, photographs), json)

@@ -52,7 +52,7 @@ class FixedTimes:
 
     loop_ms = 0.0
 
-    def batch_ns(self, size: int, rng: Random) -> int:
+    def batch_ns(self, size: int, group: object, rng: Random) -> int:
         return 1_000 * duration_us(size)
 
     def answer_ns(self, size: int, rng: Random) -> int:

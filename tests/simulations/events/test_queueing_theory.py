@@ -18,7 +18,7 @@ class Deterministic:
 
     loop_ms = 0.0
 
-    def batch_ns(self, size: int, rng: Random) -> int:
+    def batch_ns(self, size: int, group: object, rng: Random) -> int:
         return round(SERVICE_MS * 1e6)
 
     def answer_ns(self, size: int, rng: Random) -> int:
@@ -31,7 +31,7 @@ class Deterministic:
 class Exponential(Deterministic):
     """Service without memory."""
 
-    def batch_ns(self, size: int, rng: Random) -> int:
+    def batch_ns(self, size: int, group: object, rng: Random) -> int:
         return round(rng.expovariate(1 / SERVICE_MS) * 1e6)
 
 

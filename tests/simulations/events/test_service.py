@@ -1,6 +1,7 @@
 """Service times: kept as JSON, drawn between what was measured, refused where they are wrong."""
 
 import json
+from random import Random
 
 import pytest
 
@@ -10,7 +11,7 @@ pytest.importorskip("simpy", reason="needs the server extra")
 from machine_times import service_times
 
 from narrows.errors import ConfigError
-from narrows.simulations.events.service import ServiceTimes, at_quantile, between
+from narrows.simulations.events.service import PICTURE, ServiceTimes, at_quantile, between
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -30,6 +31,28 @@ def test_sizes_between_measured_ones_lie_between_them():
     assert between(by_size, 8, 1.0) == 120.0
 
 
+def test_a_frame_alone_takes_what_its_parts_take():
+    times = service_times()
+    parts = (times.batch_ms[1], times.handover_ms, times.answer_ms[1], times.idle_ms)
+    assert times.server_ms(1.0) == pytest.approx(sum(max(samples) for samples in parts))
+    assert times.server_ms(0.0) == pytest.approx(sum(min(samples) for samples in parts))
+
+
+def test_a_pictures_jpeg_lies_between_measured_qualities():
+    times = service_times()  # 0.2 ms at quality 10, 0.6 at 90
+    assert times.encode_ms_of(50) == pytest.approx(0.4)
+    assert times.encode_ms_of(1) == 0.2
+    assert times.encode_ms_of(100) == 0.6
+
+
+def test_batches_of_pictures_have_times_of_their_own():
+    times, rng = service_times(base_ms=6.0, frame_ms=4.0), Random(0)
+    for size in (1, 2, 8):
+        packets = [times.batch_ns(size, 0, rng) for _ in range(50)]
+        pictures = [times.batch_ns(size, PICTURE, rng) for _ in range(50)]
+        assert sum(pictures) / 50 - sum(packets) / 50 == pytest.approx(6e6, rel=0.25)
+
+
 def test_quantiles_lie_between_samples():
     assert at_quantile((1.0, 3.0, 7.0), 0.75) == 5.0
     assert at_quantile((4.0,), 0.3) == 4.0
@@ -42,6 +65,8 @@ def test_quantiles_lie_between_samples():
         ({"speed": 2}, "speed"),
         ({"idle_ms": []}, "idle_ms"),
         ({"batch_ms": {"0": [1.0]}}, "batch_ms"),
+        ({"picture_batch_ms": {"0": [1.0]}}, "picture_batch_ms"),
+        ({"whole_ms": -2}, "whole_ms"),
         ({"batch_ms": {"1": ["soon"]}}, "batch_ms.1.0"),
     ],
 )

@@ -6,31 +6,11 @@ import pytest
 
 pytest.importorskip("simpy", reason="needs the server extra")
 
-from machine_times import service_times
+from simulated import FINE, MENU, frames_of, scenario
 
-from narrows.simulations.events.choices import Choice, Moment, choice_named
-from narrows.simulations.events.clock import Clock
-from narrows.simulations.events.link import SimulatedLine
-from narrows.simulations.events.world import Bundle, Taken, World
-from narrows.simulations.links.spec import LinkSpec
-from narrows.simulations.scenarios.scenario import Scenario
-
-FIXED = choice_named("fixed:0")
-BUNDLE = Bundle({0: 1000.0, 1: 200.0}, {0: 0.9, 1: 0.8})
-
-
-def scenario(**changes) -> Scenario:
-    camera = {"devices": 6, "fps": 2.0, "link": "2mbit,20ms", "cpu_share": 0.5}
-    fields = {
-        "name": "test", "seconds": 20.0, "deadline_ms": 500, "classes": {"camera": camera},
-    }  # fmt: skip
-    return Scenario.model_validate(fields | changes)
-
-
-def frames_of(told: Scenario, seed: int = 0, choice: Choice = FIXED) -> list[Taken]:
-    world = World(told, service_times(), BUNDLE, choice, seed)
-    world.run(world.end_ns / 1e9)
-    return world.frames
+from narrows.edge.policy.baselines import FixedPolicy
+from narrows.edge.policy.policy import Moment
+from narrows.simulations.events.ways import Way
 
 
 def test_every_frame_has_one_end_and_its_parts_add_up():
@@ -118,23 +98,16 @@ def test_a_window_holds_a_device_back():
     assert len(frames) == pytest.approx(20 / per_frame_s, rel=0.15)
 
 
-def test_a_choice_is_asked_for_every_frame():
+def test_a_policy_is_asked_for_every_frame():
     seen: list[Moment] = []
 
-    def by_turns(moment: Moment) -> int:
-        seen.append(moment)
-        return len(seen) % 2
+    class ByTurns(FixedPolicy):
+        def choose(self, moment: Moment):
+            seen.append(moment)
+            self.choice = MENU[len(seen) % 2]
+            return super().choose(moment)
 
-    frames = frames_of(scenario(), choice=by_turns)
+    frames = frames_of(scenario(), way=Way("turns", True, lambda terms: ByTurns(FINE)))
     assert len(seen) == len(frames)
-    assert {f.packet_bytes for f in frames} == {200, 1000}
-    assert seen[-1].last_latency_ms is not None
-
-
-def test_a_line_carries_one_after_the_other():
-    clock, arrived = Clock(), []
-    line = SimulatedLine(clock, LinkSpec.parse("8kbit,10ms"))
-    for _ in range(3):
-        line.send(100, lambda: arrived.append(clock.now_ns))
-    clock.run()
-    assert arrived == [110_000_000, 210_000_000, 310_000_000]
+    assert {f.wire_bytes for f in frames} == {240, 1040}
+    assert all(moment.spent_s >= moment.device_s == 0.004 for moment in seen)
