@@ -17,7 +17,7 @@ def measure(
             help="Operating points, pictures to send (jpeg:75, webp:50), `local`: the whole "
             "network on the device."
         ),
-    ] = "0,5,jpeg:75,local",
+    ] = "0,jpeg:75,local",
     links: Annotated[
         str,
         typer.Option(
