@@ -39,7 +39,7 @@ class Cell:
     choice: Choice
 
     def __str__(self) -> str:
-        return f"{self.choice} over {self.link}"
+        return str(self.choice) if self.link == NO_LINK else f"{self.choice}, {self.link}"
 
 
 def choices_of(text: str, manifest: Manifest) -> tuple[Choice, ...]:

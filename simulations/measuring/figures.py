@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def figures_of(runs: Sequence[Run], sensing: Sensing) -> dict[str, Any]:
     return {
         "link": runs[0].cell.link,
         "choice": runs[0].cell.choice.name,
-        "shown": str(runs[0].cell.choice),
+        "shown": str(runs[0].cell),
         "frames": len(rows),
         "answered": len(answered),
         "errors": dict(sorted(failed.items())),
@@ -82,41 +82,49 @@ def _quantiles(values: Sequence[float]) -> dict[str, Any]:
 
 def _bytes(rows: Sequence[Row], runs: Sequence[Run]) -> dict[str, float | None]:
     """A frame's; `link_up` and `link_down` are all that the link carried, connecting included."""
-    up, down = (
-        [count for run in runs if (count := getattr(run.line, f"{way}_bytes")) is not None]
-        for way in ("up", "down")
-    )
+    up, down = (_carried(runs, way) for way in ("up", "down"))
     return {
         **{name: _a_frame(sum(row[f"{name}_bytes"] for row in rows), len(rows)) for name in SENT},
-        "link_up": _a_frame(sum(up), len(rows)) if up else None,
-        "link_down": _a_frame(sum(down), len(rows)) if down else None,
+        "link_up": None if up is None else _a_frame(up, len(rows)),
+        "link_down": None if down is None else _a_frame(down, len(rows)),
     }
+
+
+def _carried(runs: Sequence[Run], way: str) -> int | None:
+    """Bytes on the link, `up` or `down`; None where there was none to count them."""
+    counts = [getattr(run.line, f"{way}_bytes") for run in runs]
+    return None if None in counts else sum(counts)
+
+
+def _computing_s(rows: Sequence[Row]) -> dict[str, float]:
+    """Of each stage in which a device computes: its median by the clock, for all frames.
+
+    A mean would charge a stage for what interrupted it.
+    """
+    found = {}
+    for stage in COMPUTING:
+        values = [row[f"{stage}_ms"] for row in rows if row[f"{stage}_ms"] is not None]
+        if values:
+            found[stage] = median(values) * len(values) / 1e3
+    return found
 
 
 def _energy(
     rows: Sequence[Row], runs: Sequence[Run], spent: Spent | None, sensing: Sensing
 ) -> dict[str, Any]:
-    nothing = {"joules_per_frame": None, "stages": {}, "machine_joules_per_frame": None}
+    machine_j = None if spent is None else spent.joules[0] / spent.frames
     rate = None if spent is None else rate_of(sensing.sensors[0], 0, spent, sensing.rest)
-    if rate is None or spent is None:
-        return nothing
-    work = Work(
-        len(rows),
-        sum(run.cpu_s for run in runs),
-        {
-            stage: sum(row[f"{stage}_ms"] for row in rows if row[f"{stage}_ms"] is not None) / 1e3
-            for stage in COMPUTING
-            if any(row[f"{stage}_ms"] is not None for row in rows)
-        },
-        sum(run.line.up_bytes or 0 for run in runs),
-        sum(run.line.down_bytes or 0 for run in runs),
-    )
+    if rate is None:
+        return _joules(None, {}, machine_j)
+    up_bytes, down_bytes = (_carried(runs, way) or 0 for way in ("up", "down"))
+    cpu_s = sum(run.cpu_s for run in runs)
+    work = Work(len(rows), cpu_s, _computing_s(rows), up_bytes, down_bytes)
     stages = joules_by_stage(rate, work, radio_of(runs[0].cell.link))
-    return {
-        "joules_per_frame": sum(stages.values()),
-        "stages": stages,
-        "machine_joules_per_frame": spent.joules[0] / spent.frames,
-    }
+    return _joules(sum(stages.values()), stages, machine_j)
+
+
+def _joules(frame_j: float | None, stages: dict[str, float], machine_j: float | None) -> dict:
+    return {"joules_per_frame": frame_j, "stages": stages, "machine_joules_per_frame": machine_j}
 
 
 def _server(answered: Sequence[Row], spent: Spent | None, sensing: Sensing) -> dict[str, Any]:

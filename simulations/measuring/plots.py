@@ -20,13 +20,13 @@ COLOURS = {
 
 
 def draw_latency(target: Path, rows: Rows) -> None:
-    """Medians of the stages, and whiskers to the whole's p50 and p99."""
+    """Medians of the stages, and a line from the whole's p50 to its p90."""
     axes = _bars(rows, ALL_STAGES, lambda row, stage: _median(row, stage))
     for place, row in enumerate(rows):
         latency = row["latency_ms"]
         if latency["p50"] is not None:
-            axes.plot([latency["p50"], latency["p99"]], [place, place], "k|-", linewidth=1)
-    axes.set(xlabel="milliseconds: median of each stage; line: the whole's p50 to p99")
+            axes.plot([latency["p50"], latency["p90"]], [place, place], "k|-", linewidth=1)
+    axes.set(xlabel="milliseconds: median of each stage; line: the whole's p50 to p90")
     _save(axes, target)
 
 
@@ -46,7 +46,7 @@ def _bars(
     rows: Rows, stages: Sequence[str], value: Callable[[Mapping[str, Any], str], float]
 ) -> Any:
     _, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(rows)))
-    names = [f"{row['link']}: {row['shown']}" for row in rows]
+    names = [row["shown"] for row in rows]
     left = [0.0] * len(rows)
     for stage in stages:
         widths = [value(row, stage) for row in rows]
@@ -55,7 +55,8 @@ def _bars(
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
-    axes.legend(ncols=6, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0))
+    if axes.patches:
+        axes.legend(ncols=6, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0))
     axes.grid(alpha=0.3, axis="x")
     return axes
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.simulations.measuring.plots import draw_energy, draw_latency
-from narrows.simulations.measuring.shown import COLUMNS, cells
+from narrows.simulations.measuring.shown import COLUMNS, UNITS, cells
 from narrows.simulations.scenarios.report import STYLE
 
 
@@ -28,7 +28,7 @@ def _page(folder: Path, result: Mapping[str, Any]) -> str:
     radios, unused = _list(energy["radios"]), _list(energy["not_used"])
     return (
         f"<!doctype html><meta charset=utf-8><title>{_text(title)}</title><style>{STYLE}</style>"
-        f"<h1>{_text(title)}</h1><p>{_text(told)}</p>{_table(result)}"
+        f"<h1>{_text(title)}</h1><p>{_text(told)}</p>{_table(result)}<p>{_text(UNITS)}</p>"
         f"<h2>Where the time goes</h2>{_picture(folder / 'latency.png', 'latency by stage')}"
         f"<h2>Where the energy goes</h2>{_picture(folder / 'energy.png', 'energy by stage')}"
         f"<p>{'A model, not measured' if energy['is_model'] else 'Measured'}: "

@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 COLUMNS = (
-    "link", "choice", "frames", "accuracy", "p50 ms", "p90 ms", "p99 ms", "payload", "framing",
-    "mJ a frame", "server CPU ms",
+    "", "accuracy", "p50 ms", "p90 ms", "p99 ms", "payload", "framing", "mJ", "server ms",
 )  # fmt: skip
+UNITS = "a frame: bytes, the device's millijoules above rest, the server's processor time"
 
 
 @contextmanager
@@ -36,6 +36,8 @@ def live_rows(console: Console, runs: int, quiet: bool) -> Iterator[Callable[[di
 
 def printed(console: Console, result: dict[str, Any]) -> None:
     """The figures, where their joules come from, and where the rest is."""
+    told = f"{result['photographs']} photographs of {result['source']}, {result['clients']} at once"
+    console.print(told, markup=False)
     console.print(_table(result["rows"]))
     energy = result["energy"]
     console.print(f"energy: {energy['covers']}")
@@ -48,7 +50,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """A row as text, in the order of COLUMNS."""
     latency, sent, joules = row["latency_ms"], row["bytes"], row["energy"]["joules_per_frame"]
     return (
-        row["link"], row["shown"], f"{row['answered']}/{row['frames']}",
+        row["shown"] + _missing(row),
         "-" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
         *(_number(latency[share], 1) for share in ("p50", "p90", "p99")),
         _number(sent["payload"], 0), _number(sent["framing"], 0),
@@ -57,8 +59,13 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _missing(row: dict[str, Any]) -> str:
+    missing = row["frames"] + row["lost"] - row["answered"]
+    return f" ({missing} unanswered)" if missing else ""
+
+
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(*COLUMNS)
+    table = Table(*COLUMNS, caption=UNITS, box=None)
     for row in rows:
         table.add_row(*cells(row))
     return table

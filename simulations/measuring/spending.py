@@ -5,8 +5,8 @@ it spends at rest, its joules go with processor time:
 
     rate     = (joules - at rest) / (processor time - at rest)       joules a second of processor
     device   = rate * the device's own processor time
-    a stage  = rate * its time; where stages' clocks tell more than the processor did, because it
-               had others to serve, each is cut in proportion
+    a stage  = rate * its median time; where stages' clocks tell more than the processor did,
+               because it had others to serve, each is cut in proportion
     other    = the device's remaining processor time: reading pictures, gRPC, the interpreter
     radio    = bytes up and down at its joules a byte: always a model, since the link is simulated
 """
@@ -30,7 +30,7 @@ class Work:
 
     frames: int
     cpu_s: float  # of all devices, for all these frames
-    stages_s: Mapping[str, float]  # of COMPUTING, by the wall clock, likewise
+    stages_s: Mapping[str, float]  # of COMPUTING, by the clock, for all these frames
     up_bytes: float
     down_bytes: float
 

@@ -1,48 +1,13 @@
 """The UM25C: a pseudo-terminal answers as it does, or as it does not."""
 
-import os
-import struct
-import threading
-import tty
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
+from energy_sensors import usb_frame as frame
+from energy_sensors import usb_meter as meter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.edge.energy.um25c import ASK, FRAME_BYTES, MODEL, Um25c, parse
+from narrows.edge.energy.um25c import FRAME_BYTES, Um25c, parse
 from narrows.errors import SensorError
-
-
-def frame(millivolts=5083, tenth_milliamperes=5210, milliwatts=2648, model=MODEL):
-    """As the meter sends it: 25 degrees, the first group's mAh and mWh, its mark at the end."""
-    head = struct.pack(">HHHIHHH", model, millivolts, tenth_milliamperes, milliwatts, 25, 77, 0)
-    groups = struct.pack(">II", 12, 61) + bytes(72)
-    lines = struct.pack(">HHHIIHIHHHIH", 276, 277, 7, 3, 15, 10, 240, 0, 2, 4, 97, 0)
-    return head + groups + lines + b"\xff\xf1"
-
-
-@contextmanager
-def meter(*answers):
-    """A device's path behind which each request gets the next of these, in two parts."""
-    near, far = os.openpty()
-    tty.setraw(far)
-
-    def run():
-        for answer in answers:
-            if os.read(near, 1) != ASK:
-                return
-            os.write(near, answer[:20])
-            os.write(near, answer[20:])
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        yield Path(os.ttyname(far))
-    finally:
-        os.close(far)
-        os.close(near)
 
 
 def test_a_frame_is_130_bytes_big_endian():

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="needs the server extra")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the server extra")
 
 from command_line import narrows
+from energy_sensors import usb_frame, usb_meter
 from PIL import Image
 
 from narrows.simulations.demo.devices import LEAD_IN
@@ -136,3 +137,21 @@ def test_the_folder_holds_everything_and_the_page_needs_nothing_else(run, tmp_pa
     assert "http" not in page
     assert "A model, not measured" in page
     assert Image.open(folder / "latency.png").width > 500
+
+
+def test_a_meter_is_read_around_the_devices_work(run, tiny_bundle, tmp_path):
+    """Of a steady 5 W nothing is above rest, and all is the machine's."""
+    pictures = json.loads((tmp_path.__class__(run["run"]) / "config.json").read_text())["source"]
+    with usb_meter(usb_frame(5000, 10_000, 5000)) as device:
+        done = narrows(
+            "measure", pictures, "--bundle", str(tiny_bundle), "--choices", "local", "--frames",
+            "8", "--rounds", "1", "--energy", f"um25c:{device}", "--runs", str(tmp_path), "--json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (row,) = result["rows"]
+    assert result["energy"]["source"] == "um25c"
+    assert not result["energy"]["is_model"]
+    assert row["energy"]["machine_joules_per_frame"] > 0
+    assert row["energy"]["joules_per_frame"] in (None, pytest.approx(0, abs=1e-9))
+    assert row["accuracy"] is None
