@@ -76,6 +76,7 @@ class Tally:
     skipped: int = 0
     skips: list[str] = field(default_factory=list)
     startup_ms: float = 0.0
+    started_cpu_s: float = 0.0  # of this process, before its first frame
     timings: deque[dict[str, float]] = field(
         default_factory=lambda: deque(maxlen=PERCENTILE_FRAMES)
     )
@@ -89,6 +90,7 @@ class Tally:
     def started(self) -> None:
         """The first frame can be taken now: what came before was start-up."""
         self.startup_ms = (time.time() - psutil.Process().create_time()) * 1e3
+        self.started_cpu_s = time.process_time()
 
     def add(self, record: FrameRecord) -> None:
         """A frame has its outcome."""
@@ -124,6 +126,7 @@ class Tally:
             "renewals": self.renewals,
             **connection,
             "startup_ms": round(self.startup_ms, 1),
+            "cpu_ms": round((time.process_time() - self.started_cpu_s) * 1e3, 3),  # after it
             "peak_memory_bytes": peak_memory_bytes(),
         }
 

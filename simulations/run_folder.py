@@ -1,4 +1,4 @@
-"""What a simulation leaves behind: configuration, seed, versions, every frame, figures."""
+"""What a run leaves behind: configuration, seed, versions, every frame, figures."""
 
 import json
 import platform
@@ -71,9 +71,9 @@ class RunFolder:
         versions = {name: _version(name) for name in PACKAGES}
         self._write("versions.json", found | versions | {"machine": machine()})
 
-    def write_events(self, columns: Mapping[str, list[Any]]) -> None:
-        """`events.parquet`: one row a frame; `columns` has every name of EVENTS."""
-        pq.write_table(pa.table(dict(columns), schema=EVENTS), self.path / "events.parquet")
+    def write_events(self, columns: Mapping[str, list[Any]], schema: pa.Schema = EVENTS) -> None:
+        """`events.parquet`: one row a frame; `columns` has every name of the schema."""
+        pq.write_table(pa.table(dict(columns), schema=schema), self.path / "events.parquet")
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """`result.json`: the figures."""

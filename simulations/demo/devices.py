@@ -3,23 +3,26 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from narrows.errors import LinkError
 from narrows.simulations.cpu_share import cpu_share
 
 LEAD_IN = 3  # frames a device sends before its latencies count
+OnRecord = Callable[[dict[str, Any]], None]
 
 
 @dataclass
 class Fleet:
     """What a run of several devices left behind."""
 
-    records: list[dict[str, Any]] = field(default_factory=list)  # one per frame
+    records: list[dict[str, Any]] = field(default_factory=list)  # one per frame, with its `device`
     summaries: list[dict[str, Any]] = field(default_factory=list)  # one per device
     photographs: int = 0
     limited: str = ""  # how the devices' CPU was held down, in words
@@ -38,52 +41,77 @@ class Fleet:
         return self.photographs - len(self.records)
 
 
+@dataclass(frozen=True)
+class Device:
+    """A device's process, and where its complaints go."""
+
+    process: subprocess.Popen
+    errors: IO[str]
+
+
 def run_devices(
-    arguments: Sequence[str], paths: Sequence[Path], count: int = 2, share: float | None = None
+    arguments: Sequence[str],
+    paths: Sequence[Path],
+    count: int = 2,
+    share: float | None = None,
+    on_record: OnRecord = lambda record: None,
 ) -> Fleet:
     """Send `paths` from `count` device processes, each its own part, at the same time.
 
-    `share` holds every device to that share of a core. Raises LinkError when a device fails.
+    `share` holds every device to that share of a core. `on_record` is told of every frame as it
+    comes, from a thread for each device. Raises LinkError when a device fails.
     """
     fleet = Fleet(photographs=len(paths))
     with ExitStack() as stack:
         devices = [stack.enter_context(_device(arguments)) for _ in range(count)]
         if share is not None:
-            limits = [stack.enter_context(cpu_share(d.pid, share)) for d in devices]
+            limits = [stack.enter_context(cpu_share(d.process.pid, share)) for d in devices]
             fleet.limited = limits[0]
         for index, device in enumerate(devices):
-            _feed(device, paths[index::count])
-        for device in devices:
-            _collect(device, fleet)
+            _feed(device.process, paths[index::count])
+        with ThreadPoolExecutor(count) as pool:
+            numbers = range(count)
+            for found in pool.map(lambda i: _collect(i, devices[i], on_record), numbers):
+                fleet.records += found.records
+                fleet.summaries += found.summaries
     return fleet
 
 
 @contextmanager
-def _device(arguments: Sequence[str]) -> Iterator[subprocess.Popen]:
+def _device(arguments: Sequence[str]) -> Iterator[Device]:
     command = [sys.executable, "-m", "narrows", "edge", "-", *arguments, "--json"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True) as process,
+    ):
         try:
-            yield process
+            yield Device(process, errors)
         finally:
             process.kill()
 
 
-def _feed(device: subprocess.Popen, paths: Sequence[Path]) -> None:
+def _feed(process: subprocess.Popen, paths: Sequence[Path]) -> None:
     """A few hundred paths fit the pipe's buffer; the device reads them as it goes."""
-    assert device.stdin is not None
-    device.stdin.write("".join(f"{path}\n" for path in paths))
-    device.stdin.close()
-    device.stdin = None
+    assert process.stdin is not None
+    process.stdin.write("".join(f"{path}\n" for path in paths))
+    process.stdin.close()
+    process.stdin = None
 
 
-def _collect(device: subprocess.Popen, fleet: Fleet) -> None:
-    output, errors = device.communicate()
-    if device.returncode:
-        raise LinkError(f"a device ended with code {device.returncode}: {errors.strip()[-500:]}")
-    for line in output.splitlines():
+def _collect(number: int, device: Device, on_record: OnRecord) -> Fleet:
+    """What one device tells, to its end."""
+    found = Fleet()
+    assert device.process.stdout is not None
+    for line in device.process.stdout:
         record = json.loads(line)
         if "summary" in record:
-            fleet.summaries.append(record["summary"])
+            found.summaries.append(record["summary"])
         else:
-            fleet.records.append(record)
+            found.records.append(record | {"device": number})
+            on_record(found.records[-1])
+    if device.process.wait():
+        device.errors.seek(0)
+        said = device.errors.read().strip()[-500:]
+        raise LinkError(f"a device ended with code {device.process.returncode}: {said}")
+    return found

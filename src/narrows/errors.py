@@ -12,6 +12,7 @@
     │   ├── CorruptPayload   ... the entropy decoder found an impossible state
     │   └── MissingReference ... coded against a frame that is not here
     ├── SourceError          a photo, folder, video or table that cannot be read
+    ├── SensorError          an energy sensor that is not there, or not to be read
     ├── SharingError         what parties sent gives no result
     │   ├── TooFewResponses  ... fewer than the recovery threshold
     │   ├── WrongResponses   ... they do not lie on one polynomial, or are malformed
@@ -72,6 +73,10 @@ class MissingReference(PacketError):
 
 class SourceError(NarrowsError):
     """A photo, folder, video or table cannot be read."""
+
+
+class SensorError(NarrowsError):
+    """An energy sensor is not there, may not be read, or tells what cannot be."""
 
 
 class SharingError(NarrowsError):

@@ -17,6 +17,7 @@ COMMANDS = [
     "edge",
     "serve",
     "evaluate",
+    "measure",
     "train",
     "simulate",
     "plan",

@@ -4,13 +4,15 @@ import sys
 
 import typer
 
-from narrows.cli import bench_offload, bench_policy, bench_rounds  # noqa: F401  # they join those of `bench`
+# These join the commands of `bench`.
+from narrows.cli import bench_energy, bench_offload, bench_policy, bench_rounds  # noqa: F401
 from narrows.cli.bench import bench
 from narrows.cli.bundle import bundle
 from narrows.cli.demo import demo
 from narrows.cli.doctor import doctor
 from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
+from narrows.cli.measure import measure
 from narrows.cli.pki import pki
 from narrows.cli.plan import plan
 from narrows.cli.rounds import rounds
@@ -27,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Split computing over thin links: a device codes features, a server finishes the network.",
 )
-for command in (demo, edge, serve, top, evaluate, train, simulate, plan, doctor):
+for command in (demo, edge, serve, top, evaluate, measure, train, simulate, plan, doctor):
     app.command()(command)
 app.add_typer(bundle, name="bundle")
 app.add_typer(pki, name="pki")
