@@ -2,7 +2,7 @@
 
 Scaled containers are equal, so each takes the first certificate that is free, and by its number one
 of the links in turn. Photographs come at the rate asked for, for ever or so many. SIGTERM ends the
-capture; what is in flight is answered.
+capture; what is in flight is answered. SIGUSR1 cuts the link, SIGUSR2 restores it.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from narrows.simulations.links.link import Link, open_link
 from narrows.simulations.links.relay import Relay
 
 HEARTBEAT = "/tmp/answered"
+CUT, RESTORE = signal.SIGUSR1, signal.SIGUSR2  # of the link: an outage
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -51,22 +52,26 @@ def main(
     if not pictures:
         raise ConfigError(f"{photographs}: expected pictures ({', '.join(PICTURES)}), found none")
     endless = itertools.islice(itertools.cycle(pictures), frames or None)
-    command = ["--tls", str(identity), "--heartbeat", HEARTBEAT, *(option or ())]
-    code = asyncio.run(live(server, link, endless, 1 / fps, command))
-    raise typer.Exit(code)
+    command = ["--tls", str(identity), "--heartbeat", HEARTBEAT, "--fps", f"{fps:g}"]
+    raise typer.Exit(asyncio.run(live(server, link, endless, [*command, *(option or ())])))
 
 
-async def live(
-    server: str, link: Link, pictures: Iterator[Path], period_s: float, options: list[str]
-) -> int:
-    """Send a picture every `period_s` through the link until there are no more, or SIGTERM."""
+async def live(server: str, link: Link, pictures: Iterator[Path], options: list[str]) -> int:
+    """Send the pictures through the link; the device's exit code."""
     async with Relay(server, link.up, down=link.down) as relay:
         command = [sys.executable, "-m", "narrows", "edge", "-", "--json"]
         command += ["--server", f"127.0.0.1:{relay.port}", *options]
         device = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
         assert device.stdin is not None
-        feeding = asyncio.create_task(feed(device.stdin, pictures, period_s))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, feeding.cancel)
+        feeding = asyncio.create_task(feed(device.stdin, pictures))
+
+        def end() -> None:
+            device.terminate()
+            feeding.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number, act in ((signal.SIGTERM, end), (CUT, relay.cut), (RESTORE, relay.restore)):
+            loop.add_signal_handler(number, act)
         code = await device.wait()
         feeding.cancel()
         carried = {"link": link.name, "carried_bytes": asdict(relay.counts)}
@@ -74,15 +79,12 @@ async def live(
         return code
 
 
-async def feed(device: asyncio.StreamWriter, pictures: Iterator[Path], period_s: float) -> None:
-    """A line for each picture when it is due; the end of the lines is the end of the device."""
-    due_s = asyncio.get_running_loop().time()
+async def feed(device: asyncio.StreamWriter, pictures: Iterator[Path]) -> None:
+    """A line for each picture, as the device takes them; then it ends."""
     try:
         for picture in pictures:
             device.write(f"{picture}\n".encode())
             await device.drain()
-            due_s += period_s
-            await asyncio.sleep(max(0.0, due_s - asyncio.get_running_loop().time()))
     except (asyncio.CancelledError, ConnectionError):
         pass  # asked to end, or the device has
     finally:

@@ -17,13 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from narrows.security.authority import Authority
 from narrows.security.keys import write_key
 from narrows.simulations.containers.program import run
-from narrows.simulations.demo.photographs import from_libraries
+from narrows.simulations.demo.photographs import write_crops
 from narrows.simulations.vertical.datasets import EMBEDDED, load_vertical
 from narrows.simulations.vertical.parties import names_of
 
 HOSTS = ["server", "coordinator", "superlink", "localhost", "127.0.0.1"]  # through a link: this one
 DAYS = 7.0
-PHOTOGRAPHS = 64
 
 
 def main(
@@ -77,19 +76,6 @@ def write_node_key(folder: Path) -> None:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     (folder / "node.pub").write_bytes(line)
-
-
-def write_crops(folder: Path) -> None:
-    """Parts of the photographs that libraries bring along, as cameras would see them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng, found = np.random.default_rng(0), from_libraries()
-    for number in range(PHOTOGRAPHS):
-        name, photograph = found[number % len(found)]
-        shorter = min(photograph.size)
-        side = int(rng.integers(shorter // 2, shorter + 1))
-        left, top = (int(rng.integers(0, extent - side + 1)) for extent in photograph.size)
-        part = photograph.crop((left, top, left + side, top + side))
-        part.convert("RGB").save(folder / f"{name}-{number:02d}.jpg", quality=95)
 
 
 def write_tables(folder: Path, parties: int) -> None:

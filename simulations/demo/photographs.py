@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from narrows.errors import SourceError
@@ -31,6 +32,9 @@ SKIMAGE_PHOTOGRAPHS = (
     "rocket",
     "text",
 )
+
+
+CROPS = 64
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,19 @@ def from_libraries() -> list[tuple[str, Image.Image]]:
     if not found:
         raise SourceError("no photographs: give --data, or install scikit-image and scikit-learn")
     return found
+
+
+def write_crops(folder: Path) -> None:
+    """Parts of the photographs that libraries bring along, as cameras would see them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, found = np.random.default_rng(0), from_libraries()
+    for number in range(CROPS):
+        name, photograph = found[number % len(found)]
+        shorter = min(photograph.size)
+        side = int(rng.integers(shorter // 2, shorter + 1))
+        left, top = (int(rng.integers(0, extent - side + 1)) for extent in photograph.size)
+        part = photograph.crop((left, top, left + side, top + side))
+        part.convert("RGB").save(folder / f"{name}-{number:02d}.jpg", quality=95)
 
 
 def _scikit_learn() -> list[tuple[str, Image.Image]]:

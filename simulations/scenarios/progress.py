@@ -30,11 +30,14 @@ class Progress:
 
     def settled(self, frame: Taken) -> None:
         """A frame has its status."""
-        latency_ms = (frame.answered_ns - frame.due_ns) / 1e6
-        self.statuses[frame.status] += 1
-        if frame.status == "OK":
+        self.note(frame.status, (frame.answered_ns - frame.due_ns) / 1e6)
+
+    def note(self, status: str, latency_ms: float) -> None:
+        """Likewise, of any frame."""
+        self.statuses[status] += 1
+        if status == "OK":
             self.latencies_ms.append(latency_ms)
-        self.missed += frame.status != "OK" or latency_ms > self.deadline_ms
+        self.missed += status != "OK" or latency_ms > self.deadline_ms
 
 
 class LiveTable:

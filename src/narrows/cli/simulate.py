@@ -1,9 +1,11 @@
-"""`narrows simulate`: many devices in simulated time."""
+"""`narrows simulate`: many devices, in simulated time or for real."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from narrows.errors import ConfigError
 
 
 def simulate(
@@ -16,6 +18,14 @@ def simulate(
         Path | None,
         typer.Option(help="Service times (JSON) of another machine; this one's by default."),
     ] = None,
+    place: Annotated[
+        str,
+        typer.Option(
+            "--in",
+            help="`time`, simulated; or for real: `processes` of this machine, or `containers` by "
+            "docker-compose.yml of the checkout that this is run in.",
+        ),
+    ] = "time",
     runs: Annotated[Path, typer.Option(help="Where every run leaves a folder.")] = Path(
         "runs/simulate"
     ),
@@ -34,19 +44,21 @@ def simulate(
     """Simulate a scenario: devices of several classes, their links, a server, faults at times.
 
     Leaves a folder with the configuration, the seed, versions, every frame (events.parquet), the
-    figures and report.html. The first run measures this machine for half a minute and keeps that.
+    figures and report.html. Real runs are for a few dozens of devices; the first simulated one
+    measures this machine for half a minute and keeps that.
     """
     try:
         from narrows.simulations.scenarios.photographs import Photographs
         from narrows.simulations.scenarios.run import Asked, run_simulation
         from narrows.simulations.scenarios.scenario import load_scenario, shipped
     except ImportError as error:
-        from narrows.errors import ConfigError
-
         raise ConfigError(f"{error}: simulating needs pip install 'narrows[server]'") from None
     if name is None:
         for each in shipped():
             typer.echo(f"{each:12} {load_scenario(each).about}")
         return
+    if place not in ("time", "processes", "containers"):
+        raise ConfigError(f"--in {place}: expected time, processes or containers")
     photographs = None if data is None else Photographs(data, limit)
-    run_simulation(Asked(name, seed, service, runs, photographs), json)
+    asked = Asked(name, seed, service, runs, photographs, place)  # type: ignore[arg-type]  # checked
+    run_simulation(asked, json)

@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the server extra")
 
 from narrows.security.files import read_credentials
-from narrows.simulations.containers.prepare import PHOTOGRAPHS, main
+from narrows.simulations.containers.prepare import main
+from narrows.simulations.demo.photographs import CROPS
 from narrows.simulations.vertical.parties import names_of
 
 
@@ -34,7 +35,7 @@ def test_identities_are_their_owners_and_the_authority_keeps_its_key(volumes):
         assert not (place / "ca.key").exists()
     secret = [volumes["cluster"] / "token", volumes["nodes"] / "node-00" / "node.key"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
-    assert len(list(volumes["photographs"].rglob("*.jpg"))) == PHOTOGRAPHS
+    assert len(list(volumes["photographs"].rglob("*.jpg"))) == CROPS
 
 
 def test_a_second_run_renews_certificates_and_keeps_what_others_know_them_by(volumes):
