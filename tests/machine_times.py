@@ -15,6 +15,7 @@ def service_times(base_ms: float = 6.0, frame_ms: float = 4.0) -> ServiceTimes:
     return ServiceTimes(
         bundle="made up", machine={"cpu": "made up"}, date="2026-11-28", threads=1, max_batch=16,
         batch_ms={size: about(base_ms + frame_ms * size) for size in (1, 2, 4, 8, 16)},
+        ranks=tuple(rng.random() for _ in range(500)),
         handover_ms=about(0.3), answer_ms={1: about(0.4), 16: about(1.0)}, idle_ms=about(0.4),
         busy_ms=about(0.8), loop_ms=0.3, head_ms=2.0,
         whole_ms=20.0, encode_ms={10: 0.2, 90: 0.6},

@@ -15,7 +15,7 @@ from narrows.simulations.events.clock import Clock
 
 
 class Times(Protocol):
-    """What a replica draws its times from: `ServiceTimes`, or a distribution of theory."""
+    """What a replica draws its times from: a machine's, replayed, or a distribution of theory."""
 
     def batch_ns(self, size: int, group: Any, rng: Random) -> int:
         """From a batch's start to its end; `group` is its frames'."""

@@ -15,13 +15,19 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from narrows.errors import ConfigError
+from narrows.simulations.events.replay import Replayed
 
 PICTURE = "picture"  # the group of frames that are pictures, which the whole network answers
 Samples = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 
+Ranks = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1)]
+
 
 class ServiceTimes(BaseModel):
-    """Milliseconds. `batch_ms`, `answer_ms`: by the frames of a batch; every list ascends."""
+    """Milliseconds. `batch_ms`, `answer_ms`: by the frames of a batch; lists of times ascend.
+
+    `replay` is what a simulated replica takes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,6 +38,7 @@ class ServiceTimes(BaseModel):
     threads: int = Field(ge=1)  # of a replica
     max_batch: int = Field(ge=1)
     batch_ms: dict[int, Samples]  # of a batch in the worker's thread: decoding and the tail
+    ranks: Ranks  # of consecutive batches under random arrivals, among those of their size
     handover_ms: Samples  # from one batch's end to the next one's start where frames wait
     answer_ms: dict[int, Samples]  # from the batch's end to the answer in the device's hands
     idle_ms: Samples  # from when a frame was due until a free replica has received it
@@ -59,10 +66,14 @@ class ServiceTimes(BaseModel):
     def _sorted(cls, value: Samples) -> Samples:
         return tuple(sorted(value))
 
-    def batch_ns(self, size: int, group: Any, rng: Random) -> int:
-        """Drawn for one batch: the thread has to be woken, then works."""
+    def replay(self, rng: Random) -> Replayed:
+        """These times as one replica meets them."""
+        return Replayed(self, rng)
+
+    def batch_ns(self, size: int, group: Any, rank: float, rng: Random) -> int:
+        """Of one batch: the thread has to be woken, then works, as long as `rank` of such do."""
         by_size = self.picture_batch_ms if group == PICTURE else self.batch_ms
-        return _ns(rng.choice(self.handover_ms) + between(by_size, size, rng.random()))
+        return _ns(rng.choice(self.handover_ms) + between(by_size, size, rank))
 
     def answer_ns(self, size: int, rng: Random) -> int:
         """Drawn for one answer out of such a batch."""

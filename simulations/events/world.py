@@ -51,9 +51,10 @@ class World:
         self._deadline_ns = scenario.deadline_ms * 1_000_000
         self.frames: list[Taken] = []
         limits = ReplicaLimits(scenario.server.max_batch, scenario.server.max_waiting)
+        own = [Random(f"{seed}/{index}") for index in range(scenario.server.replicas)]
         self.replicas = [
-            SimulatedReplica(self.clock, times, limits, Random(f"{seed}/{index}"), self._answered)
-            for index in range(scenario.server.replicas)
+            SimulatedReplica(self.clock, times.replay(rng), limits, rng, self._answered)
+            for rng in own
         ]
         self._unreachable_until_ns = [0] * len(self.replicas)
         self.devices = list(self._made(times))

@@ -32,7 +32,9 @@ WIDTHS = (2, 4, 8, 16, 32, 48)  # frames in flight; up to three of the largest b
 KEPT = 400  # samples of a kind in the file
 ROUNDS = 3
 PICTURES = 0.4  # of the time for packets: pictures beside them
-OPEN_LOAD, OPEN_DEVICES = 0.3, 8  # of what closed loops reached: frames at random moments
+OPEN_LOADS, OPEN_DEVICES = (0.3, 0.5, 0.7), 8  # of what closed loops reached: random moments
+MANY = 20  # batches of a size under random arrivals, that closed loops have no say beside
+MOST_RANKS = 5000  # in the file
 
 Row = Sequence[int]  # STAMPS of one answer
 
@@ -63,18 +65,19 @@ class Stamps:
     pictures: list[Row] = field(default_factory=list)
 
     def measure(self, target: Target, seconds: float, seed: int) -> None:
-        """Add a round: a sixth of the time alone, half in closed loops, a third at random."""
-        tally = load_on(target, scenario="single", seconds=seconds / 6, streams=1)
+        """Add a round: a tenth of the time alone, a third in closed loops, the rest at random."""
+        tally = load_on(target, scenario="single", seconds=seconds / 10, streams=1)
         self.alone += tally["stamps"]
         before_s, most = _loop_s(target.pids), 0.0
-        for tally in _closed_loops(target, seconds / 2):
+        for tally in _closed_loops(target, seconds / 3):
             self.closed += tally["stamps"]
             most = max(most, tally["answered"] / (tally["ended"] - tally["began"]))
         self.loop_s += _loop_s(target.pids) - before_s
-        self.open += load_on(
-            target, scenario="server", seconds=seconds / 3, streams=OPEN_DEVICES,
-            rate=OPEN_LOAD * most, seed=seed,
-        )["stamps"]  # fmt: skip
+        for number, load in enumerate(OPEN_LOADS):
+            self.open += load_on(
+                target, scenario="server", seconds=0.55 * seconds / len(OPEN_LOADS),
+                streams=OPEN_DEVICES, rate=load * most, seed=len(OPEN_LOADS) * seed + number,
+            )["stamps"]  # fmt: skip
 
     def measure_pictures(self, target: Target, seconds: float) -> None:
         """Add batches of pictures of every size."""
@@ -94,13 +97,14 @@ class Stamps:
         if not (self.alone and self.closed and self.open):
             raise LinkError("the server answered no frame: no service times were measured")
         rows = np.array(self.alone + self.closed + self.open, np.float64)
-        idle, busy = _arrivals(np.array(self.open, np.float64))
+        open_rows = np.array(self.open, np.float64)
+        idle, busy = _arrivals(open_rows)
         manifest = Manifest.load(served.bundle)
         return ServiceTimes(
             bundle=manifest.digest,
             machine=machine(), date=date.today().isoformat(), device=_device(served),
             threads=served.threads, max_batch=served.max_batch,
-            batch_ms=_batches(rows), answer_ms=_answers(rows),
+            batch_ms=_as_met(rows, open_rows), ranks=_ranks(open_rows), answer_ms=_answers(rows),
             handover_ms=_handovers(rows, served.max_batch),
             idle_ms=idle, busy_ms=busy,
             loop_ms=1e3 * self.loop_s / len(self.closed),
@@ -141,6 +145,27 @@ def _device(served: Served) -> str:
     from narrows.models.cores import find_device
 
     return find_device("auto").type
+
+
+def _as_met(rows: np.ndarray, open_rows: np.ndarray) -> dict[int, tuple[float, ...]]:
+    """Batches by size: random arrivals' where there are enough, for loads crowd the processors."""
+    enough = {size: ms for size, ms in _batches(open_rows).items() if len(ms) >= MANY}
+    return _batches(rows) | enough
+
+
+def _ranks(rows: np.ndarray) -> tuple[float, ...]:
+    """rows (answers, STAMPS) -> each batch's place among those of its size, in order of time."""
+    found = {int(row[1] + row[2]): (int(row[6]), row[3]) for row in rows}
+    batches = [found[start] for start in sorted(found)]
+    took: dict[int, list[float]] = defaultdict(list)
+    for size, ns in batches:
+        took[size].append(ns)
+    ascending = {size: np.sort(each) for size, each in took.items()}
+    ranks = [
+        np.searchsorted(ascending[size], ns) / max(1, len(ascending[size]) - 1)
+        for size, ns in batches
+    ]
+    return tuple(map(float, ranks[-MOST_RANKS:]))
 
 
 def _batches(rows: np.ndarray) -> dict[int, tuple[float, ...]]:

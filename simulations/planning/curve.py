@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def _point(need: Need, times: ServiceTimes, max_batch: int, devices: float, seed
     load = OpenLoad(
         max(1, round(devices)), rate, FRAMES / rate, seed, need.deadline_ms - need.outside_ms
     )
-    served = serve_open_load(load, times, ReplicaLimits(max_batch))
+    served = serve_open_load(load, times.replay(Random(seed)), ReplicaLimits(max_batch))
     quantiles = _quantiles(served, need.outside_ms)
     frames = len(served.latency_ms) + served.refused
     return Point(

@@ -9,6 +9,7 @@ medians are theirs.
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def _round(
     limits = ReplicaLimits(trial.server.max_batch, WAITING)
     seeds = [seed + 1000 * k for k in range(SEEDS)]
     loads = [OpenLoad(devices, rate, trial.seconds, each, settle_s=SETTLE_S) for each in seeds]
-    simulated = [serve_open_load(load, times, limits) for load in loads]
+    simulated = [serve_open_load(load, times.replay(Random(load.seed)), limits) for load in loads]
     return {
         "devices": devices, "rate": rate, "frames": len(latencies),
         "bystander_p99_ms": bystander.late_ms(99),

@@ -62,6 +62,19 @@ def test_what_stamps_say():
     assert min(times.encode_ms.values()) > 0
 
 
+def test_random_arrivals_speak_for_sizes_they_make_often_and_ranks_are_theirs():
+    slow = [row for k in range(30) for row in batch(1_000 + 100 * k, 50, [1_000 + 100 * k])]
+    rare = batch(9_000, 80, [9_000, 9_000])
+    took = [10 + k % 3 for k in range(30)]
+    often = [row for k in range(30) for row in batch(20_000 + 100 * k, took[k], [20_000 + 100 * k])]
+    times = Stamps(slow[:1], [*slow, *rare], often, loop_s=0.01).times(SERVED)
+    assert max(times.batch_ms[1]) == 12.0
+    assert times.batch_ms[2] == (80.0,)
+    assert len(times.ranks) == 30
+    assert [rank > 0.6 for rank in times.ranks] == [ms == 12 for ms in took]
+    assert times.ranks[0] == 0.0
+
+
 def test_measurements_add_up():
     stamps = Stamps(batch(0, 1, [0]), [], [], 0.5)
     stamps.add(Stamps([], batch(5, 1, [5]), batch(9, 1, [9]), 0.25))

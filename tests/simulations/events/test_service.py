@@ -1,6 +1,7 @@
 """Service times: kept as JSON, drawn between what was measured, refused where they are wrong."""
 
 import json
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -48,8 +49,8 @@ def test_a_pictures_jpeg_lies_between_measured_qualities():
 def test_batches_of_pictures_have_times_of_their_own():
     times, rng = service_times(base_ms=6.0, frame_ms=4.0), Random(0)
     for size in (1, 2, 8):
-        packets = [times.batch_ns(size, 0, rng) for _ in range(50)]
-        pictures = [times.batch_ns(size, PICTURE, rng) for _ in range(50)]
+        packets = [times.batch_ns(size, 0, rng.random(), rng) for _ in range(50)]
+        pictures = [times.batch_ns(size, PICTURE, rng.random(), rng) for _ in range(50)]
         assert sum(pictures) / 50 - sum(packets) / 50 == pytest.approx(6e6, rel=0.25)
 
 
@@ -80,3 +81,17 @@ def test_a_wrong_file_is_told_by_its_key(tmp_path, change, named):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         ServiceTimes.load(tmp_path / "none.json")
+
+
+def test_replayed_batches_keep_their_order_from_a_random_place_on():
+    """Slow ones stay together: what builds a queue is a spell, not a sample."""
+    spell = (0.0,) * 90 + (1.0,) * 10
+    times = service_times().model_copy(update={"ranks": spell, "handover_ms": (0.0,)})
+    replay, rng = times.replay(Random(1)), Random(2)
+    took = [replay.batch_ns(1, 0, rng) for _ in range(300)]
+    slow = [ns == max(took) for ns in took]
+    assert sum(slow) == 30
+    assert sum(here != after for here, after in pairwise(slow)) <= 6  # three spells
+    assert {times.replay(Random(seed)).batch_ns(1, 0, rng) == max(took) for seed in range(60)} == {
+        True, False,
+    }  # fmt: skip

@@ -141,7 +141,8 @@ def exact(server_ms: float) -> ServiceTimes:
     """Everything but serving takes no time, and serving always the same."""
     return ServiceTimes(
         bundle="made up", machine={}, date="2026-11-28", threads=1, max_batch=1,
-        batch_ms={1: (server_ms,)}, handover_ms=(0.0,), answer_ms={1: (0.0,)}, idle_ms=(0.0,),
+        batch_ms={1: (server_ms,)}, ranks=(0.5,), handover_ms=(0.0,),
+        answer_ms={1: (0.0,)}, idle_ms=(0.0,),
         busy_ms=(0.0,), loop_ms=0.0, head_ms=2.0, whole_ms=20.0, encode_ms={50: 0.0},
         picture_batch_ms={1: (server_ms,)},
     )  # fmt: skip
