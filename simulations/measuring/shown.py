@@ -9,10 +9,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-COLUMNS = (
-    "", "accuracy", "p50 ms", "p90 ms", "p99 ms", "payload", "framing", "mJ", "server ms",
-)  # fmt: skip
-UNITS = "a frame: bytes, the device's millijoules above rest, the server's processor time"
+COLUMNS = ("", "accuracy", "p50", "p90", "p99", "payload", "framing", "mJ", "server")
+UNITS = (
+    "milliseconds from capture to answer; a frame's bytes, the device's millijoules above rest, "
+    "the server's milliseconds of processor"
+)
 
 
 @contextmanager
@@ -65,7 +66,9 @@ def _missing(row: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(*COLUMNS, caption=UNITS, box=None)
+    table = Table(caption=UNITS, box=None)
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in rows:
         table.add_row(*cells(row))
     return table
