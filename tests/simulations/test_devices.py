@@ -21,20 +21,30 @@ def pictures(tmp_path):
     return paths
 
 
-def test_every_frame_is_told_of_once_by_the_device_that_had_it(tiny_bundle, pictures):
+@pytest.fixture(scope="module")
+def arguments(tiny_bundle):
+    with serving(tiny_bundle) as (_, address):
+        yield ["--server", address, "--bundle", str(tiny_bundle), *PATIENT[:2]]
+
+
+def test_every_frame_is_told_of_once_by_the_device_that_had_it(arguments, pictures):
     told, lock = [], threading.Lock()
 
     def on_record(record):
         with lock:
             told.append((record["device"], record["name"]))
 
-    with serving(tiny_bundle) as (_, address):
-        arguments = ["--server", address, "--bundle", str(tiny_bundle), *PATIENT[:2]]
-        fleet = run_devices(arguments, pictures, 2, on_record=on_record)
+    fleet = run_devices(arguments, pictures, 2, on_record=on_record)
     assert sorted(told) == sorted((i % 2, str(path)) for i, path in enumerate(pictures))
     assert sorted(told) == sorted((r["device"], r["name"]) for r in fleet.records)
     assert len(fleet.summaries) == 2
     assert fleet.lost == fleet.errors == 0
+
+
+def test_more_paths_than_a_pipe_holds_reach_a_device(arguments, tmp_path):
+    absent = [tmp_path / f"{number:060}.png" for number in range(2000)]
+    fleet = run_devices(arguments, absent, 1)
+    assert fleet.summaries[0]["skipped"] == 2000
 
 
 def test_a_device_that_fails_says_why(pictures):
