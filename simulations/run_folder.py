@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from narrows.errors import ConfigError
 from narrows.simulations.bench.race import machine
 
-PACKAGES = ("narrows", "simpy", "numpy", "pyarrow", "grpcio", "torch")
+PACKAGES = ("narrows", "simpy", "numpy", "pyarrow", "grpcio", "torch", "onnxruntime")
 EVENTS = pa.schema(
     [
         ("way", pa.string()),  # how it was decided what is done with the frame

@@ -13,7 +13,7 @@ from narrows.edge.energy.sensor import About
 from narrows.errors import SensorError
 
 ROOT = Path("/sys/class/hwmon")
-WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")  # Orin NX and Nano, Xavier NX; Nano; as carriers name it
+WHOLE = ("VDD_IN", "POM_5V_IN")  # of Orin NX, Orin Nano and Xavier NX; of the first Nano
 UNUSED = "NC"
 
 

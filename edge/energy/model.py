@@ -27,10 +27,9 @@ class CpuTimeModel:
         """`busy_s`: seconds of processor, of all cores; `clock` in seconds. Neither may fall."""
         self.board, self._busy_s, self._clock = board, busy_s, clock
         self._began = clock(), busy_s()
-        watts = f"{board.idle_w:g} W and {board.core_w:g} W for each busy core"
-        self.about = About(
-            f"model:{board.name}", f"a model, not measured: {board.about}, {watts}", "board", True
-        )
+        watts = f"{board.idle_w:g} W and {board.core_w:g} W for each busy core of this machine"
+        covers = f"a model, not measured: {board.about}, {watts}"
+        self.about = About(f"model:{board.name}", covers, "board", True)
 
     def joules(self) -> float:
         """Since it was opened."""

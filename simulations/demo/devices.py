@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -67,9 +67,9 @@ def run_devices(
         if share is not None:
             limits = [stack.enter_context(cpu_share(d.process.pid, share)) for d in devices]
             fleet.limited = limits[0]
-        for index, device in enumerate(devices):
-            _feed(device.process, paths[index::count])
-        with ThreadPoolExecutor(count) as pool:
+        with ThreadPoolExecutor(2 * count) as pool:
+            for index, device in enumerate(devices):
+                pool.submit(_feed, device.process, paths[index::count])
             numbers = range(count)
             for found in pool.map(lambda i: _collect(i, devices[i], on_record), numbers):
                 fleet.records += found.records
@@ -92,11 +92,10 @@ def _device(arguments: Sequence[str]) -> Iterator[Device]:
 
 
 def _feed(process: subprocess.Popen, paths: Sequence[Path]) -> None:
-    """A few hundred paths fit the pipe's buffer; the device reads them as it goes."""
+    """The device reads them as it goes; why it may end before is told by its exit."""
     assert process.stdin is not None
-    process.stdin.write("".join(f"{path}\n" for path in paths))
-    process.stdin.close()
-    process.stdin = None
+    with suppress(BrokenPipeError), process.stdin:
+        process.stdin.write("".join(f"{path}\n" for path in paths))
 
 
 def _collect(number: int, device: Device, on_record: OnRecord) -> Fleet:

@@ -1,4 +1,4 @@
-"""Pictures of a measurement: where time goes and where energy goes, a bar for every choice."""
+"""Pictures of a measurement: where time and energy go, a panel a link and a bar a choice."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,55 +12,80 @@ from narrows.simulations.measuring.table import SPENT
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Value = Callable[[Row, str], float]
 COLOURS = {
     stage: plt.get_cmap("tab20")(place)
     for place, stage in enumerate(dict.fromkeys((*ALL_STAGES, *SPENT)))
 }
 
 
-def draw_latency(target: Path, rows: Rows) -> None:
+def draw_latency(target: Path, rows: Sequence[Row]) -> None:
     """Medians of the stages, and a line from the whole's p50 to its p90."""
-    axes = _bars(rows, ALL_STAGES, lambda row, stage: _median(row, stage))
-    for place, row in enumerate(rows):
-        latency = row["latency_ms"]
-        if latency["p50"] is not None:
-            axes.plot([latency["p50"], latency["p90"]], [place, place], "k|-", linewidth=1)
-    axes.set(xlabel="milliseconds: median of each stage; line: the whole's p50 to p90")
-    _save(axes, target)
+    figure, panels = _panels(rows)
+    for axes, shown in panels:
+        _bars(axes, shown, ALL_STAGES, _median)
+        for place, row in enumerate(shown):
+            latency = row["latency_ms"]
+            if latency["p50"] is not None:
+                axes.plot([latency["p50"], latency["p90"]], [place, place], "k|-", linewidth=1)
+    _save(figure, "milliseconds: median of each stage; line: the whole's p50 to p90", target)
 
 
-def draw_energy(target: Path, rows: Rows, source: str) -> None:
+def draw_energy(target: Path, rows: Sequence[Row], source: str) -> None:
     """Millijoules a frame by stage; `source` says whether they were measured."""
-    axes = _bars(rows, SPENT, lambda row, stage: 1e3 * row["energy"]["stages"].get(stage, 0.0))
-    axes.set(xlabel=f"millijoules a frame above rest ({source}; the radio is a model)")
-    _save(axes, target)
+    figure, panels = _panels(rows)
+    for axes, shown in panels:
+        _bars(axes, shown, SPENT, _millijoules)
+    _save(figure, f"millijoules a frame above rest ({source}; the radio is a model)", target)
 
 
-def _median(row: Mapping[str, Any], stage: str) -> float:
+def _median(row: Row, stage: str) -> float:
     found = row["latency_ms"]["stages"].get(stage)
     return 0.0 if found is None else float(found["p50"])
 
 
-def _bars(
-    rows: Rows, stages: Sequence[str], value: Callable[[Mapping[str, Any], str], float]
-) -> Any:
-    _, axes = plt.subplots(figsize=(8, 1.2 + 0.42 * len(rows)))
-    names = [row["shown"] for row in rows]
+def _millijoules(row: Row, stage: str) -> float:
+    return 1e3 * float(row["energy"]["stages"].get(stage, 0.0))
+
+
+def _panels(rows: Sequence[Row]) -> tuple[Any, list[tuple[Any, list[Row]]]]:
+    """Links differ a hundredfold: each has its own scale."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["link"], []).append(row)
+    heights = [len(group) for group in groups.values()]
+    figure, panels = plt.subplots(
+        len(groups), 1, squeeze=False, height_ratios=heights, layout="constrained",
+        figsize=(8, 0.8 + 0.7 * len(groups) + 0.3 * len(rows)),
+    )  # fmt: skip
+    for axes, link in zip(panels[:, 0], groups, strict=True):
+        axes.set_title("no link" if link == "none" else link, loc="left", fontsize="medium")
+    return figure, list(zip(panels[:, 0], groups.values(), strict=True))
+
+
+def _bars(axes: Any, rows: Sequence[Row], stages: Sequence[str], value: Value) -> None:
     left = [0.0] * len(rows)
     for stage in stages:
         widths = [value(row, stage) for row in rows]
         if any(widths):
             axes.barh(range(len(rows)), widths, left=left, label=stage, color=COLOURS[stage])
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(rows)), names)
+    axes.set_yticks(range(len(rows)), [row["shown"].partition(",")[0] for row in rows])
     axes.invert_yaxis()
-    if axes.patches:
-        axes.legend(ncols=6, fontsize="small", loc="lower center", bbox_to_anchor=(0.4, 1.0))
     axes.grid(alpha=0.3, axis="x")
-    return axes
 
 
-def _save(axes: Any, target: Path) -> None:
-    axes.figure.savefig(target, dpi=110, bbox_inches="tight")
-    plt.close(axes.figure)
+def _save(figure: Any, label: str, target: Path) -> None:
+    found = {
+        name: handle
+        for axes in figure.axes
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if found:
+        order = [stage for stage in COLOURS if stage in found]
+        handles = [found[stage] for stage in order]
+        figure.legend(handles, order, ncols=6, fontsize="small", loc="outside upper center")
+    figure.supxlabel(label, fontsize="medium")
+    figure.savefig(target, dpi=110)
+    plt.close(figure)

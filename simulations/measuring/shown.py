@@ -9,10 +9,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-COLUMNS = (
-    "", "accuracy", "p50 ms", "p90 ms", "p99 ms", "payload", "framing", "mJ", "server ms",
-)  # fmt: skip
-UNITS = "a frame: bytes, the device's millijoules above rest, the server's processor time"
+COLUMNS = ("", "accuracy", "p50", "p90", "p99", "bytes", "mJ", "server")
+UNITS = (
+    "milliseconds from capture to answer; a frame's payload + framing, the device's millijoules "
+    "above rest, the server's milliseconds of processor"
+)
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["shown"] + _missing(row),
         "-" if row["accuracy"] is None else f"{row['accuracy']:.1%}",
         *(_number(latency[share], 1) for share in ("p50", "p90", "p99")),
-        _number(sent["payload"], 0), _number(sent["framing"], 0),
+        f"{_number(sent['payload'], 0)} + {_number(sent['framing'], 0)}",
         _number(None if joules is None else 1e3 * joules, 2),
         _number(row["server"]["cpu_ms_per_frame"], 2),
     )  # fmt: skip
@@ -65,11 +66,14 @@ def _missing(row: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(*COLUMNS, caption=UNITS, box=None)
+    table = Table(caption=UNITS, box=None, pad_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in rows:
         table.add_row(*cells(row))
     return table
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+    """With so many decimals, of numbers that are not large."""
+    return "-" if value is None else f"{value:,.{0 if value >= 1000 else digits}f}"

@@ -44,5 +44,8 @@ def line_to(server: str, link: str, seed: int) -> Iterator[Line]:
             yield line
         finally:
             relay.terminate()
-        carried = json.loads(relay.stdout.readline())
+        told = relay.stdout.readline()
+        if not told:
+            raise LinkError(f"the relay of link {seeded} ended by itself")
+        carried = json.loads(told)
         line.up_bytes, line.down_bytes = carried["up"], carried["down"]

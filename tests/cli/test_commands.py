@@ -51,6 +51,7 @@ def test_every_command_has_help(command):
         (("evaluate", "absent", "--data", "absent.tar"), "absent.tar: expected a folder or a tar"),
         (("train", "absent.tar", "--out", "x", "--recipe", "absent"), "no recipe 'absent'"),
         (("serve", ".", "--executor", "slurm"), "expected local or ray"),
+        (("bench", "energy", "--sensor", "model:pi4"), "no sensor to fit a model to"),
         (("serve", ".", "--tail", "fast"), "--tail 'fast': expected auto, eager, compiled"),
     ],
 )

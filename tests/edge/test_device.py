@@ -92,6 +92,7 @@ def test_the_summary_tells_memory_and_start_up(features: Encoder) -> None:
     summary, _ = run(features, frames=2)
     assert summary["peak_memory_bytes"] > 1e6
     assert summary["startup_ms"] > 0
+    assert summary["cpu_ms"] > 0
     assert set(summary["latency_ms"]["stages"]) == set(STAGES)
 
 

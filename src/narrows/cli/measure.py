@@ -57,7 +57,7 @@ def measure(
         bool, typer.Option("--json", help="One JSON object instead of the table.")
     ] = False,
 ) -> None:
-    """Measure what each way of having a frame answered costs, over each link.
+    """Measure what each way of having SOURCE's photographs answered costs, over each link.
 
     Starts a server, and for every choice and link, in turns, devices of their own before a relay.
     Tells latency (p50, p90, p99) and energy by stage, bytes, accuracy, what the server spent.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,8 +119,8 @@ def test_the_server_spends_on_what_it_is_sent(run):
     assert local["batch"] is None
 
 
-def test_the_folder_holds_everything_and_the_page_needs_nothing_else(run, tmp_path):
-    folder = tmp_path.__class__(run["run"])
+def test_the_folder_holds_everything_and_the_page_needs_nothing_else(run):
+    folder = Path(run["run"])
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "versions.json", "events.parquet", "result.json", "table.csv",
         "latency.png", "energy.png", "report.html",
@@ -141,7 +142,7 @@ def test_the_folder_holds_everything_and_the_page_needs_nothing_else(run, tmp_pa
 
 def test_a_meter_is_read_around_the_devices_work(run, tiny_bundle, tmp_path):
     """Of a steady 5 W nothing is above rest, and all is the machine's."""
-    pictures = json.loads((tmp_path.__class__(run["run"]) / "config.json").read_text())["source"]
+    pictures = json.loads((Path(run["run"]) / "config.json").read_text())["source"]
     with usb_meter(usb_frame(5000, 10_000, 5000)) as device:
         done = narrows(
             "measure", pictures, "--bundle", str(tiny_bundle), "--choices", "local", "--frames",
