@@ -1,8 +1,7 @@
-"""Federated rounds over the nodes that are there: their keys are let in, then `narrows rounds`."""
+"""Let the federation's nodes in: a SuperLink takes those alone whose keys it has been given."""
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from narrows.errors import SessionError
@@ -11,30 +10,20 @@ from narrows.simulations.containers.program import run
 
 
 def main(
-    bundle: Path = Path("/models/classify"),  # rounds begin from it
-    out: Path = Path("/state/better"),  # the new bundle
-    photographs: Path = Path("/photographs"),  # dealt to the nodes
     superlink: str = "superlink:8000",  # host:port
     identities: Path = Path("/identities/nodes"),  # a folder of each node's
-    nodes: int = 2,  # to begin with
-    rounds: int = 2,  # rounds
 ) -> None:
-    """Let the nodes in, and run rounds with them."""
+    """Every node of `identities`; one that is in stays."""
     home = Path.home() / "flower"
     home.mkdir(mode=0o700, exist_ok=True)
-    places = sorted(identities.glob("node-*"))[:nodes]
-    certificate = places[0] / "ca.crt"
-    write_connection(home, SuperLink(superlink, certificate))
+    places = sorted(identities.glob("node-*"))
+    write_connection(home, SuperLink(superlink, places[0] / "ca.crt"))
     for place in places:
         register(home, place / "node.pub")
-    command = [sys.executable, "-m", "narrows", "rounds", "start", str(bundle), "--out", str(out)]
-    command += ["--data", str(photographs), "--rounds", str(rounds), "--least", str(nodes)]
-    command += ["--superlink", superlink, "--root-certificates", str(certificate), "--json"]
-    os.execv(sys.executable, command)
 
 
 def register(home: Path, key: Path) -> None:
-    """Let the node with that public key in; one that is in stays. Raises SessionError."""
+    """Let the node with that public key in. Raises SessionError."""
     command = [tool("flwr"), "supernode", "register", str(key), "rounds"]
     environment = os.environ | {"FLWR_HOME": str(home)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
