@@ -35,7 +35,7 @@ class Trial:
     devices: tuple[int, ...] = DEVICES
     load: float = 0.5  # of what full batches would give
     rounds: int = 5
-    seconds: float = 20.0  # of each real run; half as long is calibrated before
+    seconds: float = 20.0  # of each real run, and of the calibration before them
 
 
 def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def validate(trial: Trial, step: Callable[[str], None]) -> dict[str, Any]:
     with target_server(trial.server) as target:
         for number in range(trial.rounds):
             own = Stamps()
-            own.measure(target, trial.seconds / 2, number)
+            own.measure(target, trial.seconds, number)
             stamps.add(own)
             step("calibrated")
             times = own.times(trial.server)
