@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from narrows.simulations.offload.report import setup_name
 
@@ -22,7 +23,12 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     columns = max(1, min(columns, len(rows)))
     lines = -(-len(rows) // columns)
     figure, panels = plt.subplots(
-        lines, columns, figsize=(4.3 * columns, 3.4 * lines), squeeze=False, sharey=True
+        lines,
+        columns,
+        figsize=(4.3 * columns, 3.4 * lines),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
     )
     for axes in panels.flat[len(rows) :]:
         axes.set_visible(False)
@@ -41,7 +47,7 @@ def _panel(axes: Any, row: Mapping[str, Any]) -> None:
             for way, part in row["ways"].items()
             if way.startswith(f"{kind}:") and part["p50_ms"] is not None
         ]
-        points.sort(key=lambda point: point[0])
+        points.sort(key=lambda point: int(point[2]))
         axes.plot([p[0] for p in points], [p[1] for p in points], "o-", markersize=4, label=label)
         for x, y, name in points:
             axes.annotate(name, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=7)
@@ -50,5 +56,8 @@ def _panel(axes: Any, row: Mapping[str, Any]) -> None:
         if part["p50_ms"] is not None and part["accuracy"] is not None:
             axes.plot(part["p50_ms"], 100 * part["accuracy"], marker, markersize=9, label=label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set(title=setup_name(row), xlabel="median frame, ms", ylabel="accuracy, %")
-    axes.grid(alpha=0.3, which="both")
+    axes.grid(alpha=0.3)

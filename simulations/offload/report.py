@@ -89,11 +89,11 @@ def _equal(row: Mapping[str, Any]) -> Table:
         if each["jpeg"] is None:
             table.add_row(*mine, "none", "", "", "", "", "", "")
             continue
-        more = "> " if each["at_least"] else ""
         table.add_row(
             *mine, str(each["jpeg"]), f"{each['jpeg_accuracy']:.1%}", f"{each['jpeg_bytes']:,.0f}",
-            _ms(each["p50_ms"]), _ms(each["jpeg_p50_ms"]), more + _times(each["ratio"]),
-            _times(each["ratio_p95"]),
+            _ms(each["p50_ms"]), _ms(each["jpeg_p50_ms"]),
+            _times(each["ratio"], each["at_least"]),
+            _times(each["ratio_p95"], each["at_least_p95"]),
         )  # fmt: skip
     return table
 
@@ -110,5 +110,5 @@ def _millijoules(joules: float | None) -> str:
     return "-" if joules is None else f"{joules * 1e3:.1f}"
 
 
-def _times(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.1f}"
+def _times(ratio: float | None, at_least: bool) -> str:
+    return "-" if ratio is None else f"{'> ' if at_least else ''}{ratio:.1f}"
