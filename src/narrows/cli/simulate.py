@@ -34,7 +34,7 @@ def simulate(
     """Simulate a scenario: devices of several classes, their links, a server, faults at times.
 
     Leaves a folder with the configuration, the seed, versions, every frame (events.parquet), the
-    figures and report.html. The first run measures this machine for half a minute and keeps that.
+    figures and report.html. The first run measures this machine for a minute and keeps that.
     """
     try:
         from narrows.simulations.scenarios.photographs import Photographs
