@@ -29,6 +29,7 @@ from narrows.simulations.planning.device_times import encode_ms, head_ms, whole_
 from narrows.simulations.planning.targets import Served, Target, target_server
 
 WIDTHS = (2, 4, 8, 16, 32, 48)  # frames in flight; up to three of the largest batch
+PICTURE_WIDTHS = (2, 8, 48)  # fewer: each is a process that has to start
 KEPT = 400  # samples of a kind in the file
 ROUNDS = 3
 PICTURES = 0.4  # of the time for packets: pictures beside them
@@ -69,7 +70,7 @@ class Stamps:
         tally = load_on(target, scenario="single", seconds=seconds / 10, streams=1)
         self.alone += tally["stamps"]
         before_s, most = _loop_s(target.pids), 0.0
-        for tally in _closed_loops(target, seconds / 3):
+        for tally in _closed_loops(target, seconds / 3, WIDTHS):
             self.closed += tally["stamps"]
             most = max(most, tally["answered"] / (tally["ended"] - tally["began"]))
         self.loop_s += _loop_s(target.pids) - before_s
@@ -81,7 +82,7 @@ class Stamps:
 
     def measure_pictures(self, target: Target, seconds: float) -> None:
         """Add batches of pictures of every size."""
-        for tally in _closed_loops(target, seconds, pictures=True):
+        for tally in _closed_loops(target, seconds, PICTURE_WIDTHS, pictures=True):
             self.pictures += tally["stamps"]
 
     def add(self, more: "Stamps") -> None:
@@ -127,13 +128,13 @@ def calibrate(served: Served, seconds: float, step: Callable[[], None]) -> Servi
 
 
 def _closed_loops(
-    target: Target, seconds: float, pictures: bool = False
+    target: Target, seconds: float, widths: Sequence[int], pictures: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Tallies of loops of growing width, up to three of the largest batch."""
-    widths = [width for width in WIDTHS if width <= 3 * target.max_batch]
-    for width in widths:
+    useful = [width for width in widths if width <= 3 * target.max_batch]
+    for width in useful:
         yield load_on(
-            target, scenario="offline", seconds=seconds / len(widths), streams=width,
+            target, scenario="offline", seconds=seconds / len(useful), streams=width,
             pictures=pictures,
         )  # fmt: skip
 

@@ -31,7 +31,7 @@ def plan(
         typer.Option(help="Service times (JSON) of another machine; this one's by default."),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure this machine anew, half a minute.")
+        bool, typer.Option("--calibrate", help="Measure this machine anew, a minute.")
     ] = False,
     validate: Annotated[
         bool,
@@ -63,7 +63,7 @@ def plan(
 ) -> None:
     """Plan a fleet: ingresses, replicas, GPUs and bandwidth for so many devices.
 
-    One replica is simulated with service times measured on this machine (half a minute, once) to
+    One replica is simulated with service times measured on this machine (a minute, once) to
     find how many devices it serves within the deadline; a fleet is as many as that takes, with room
     for replicas that are dealt more than the mean.
     """

@@ -45,7 +45,7 @@ def simulate(
 
     Leaves a folder with the configuration, the seed, versions, every frame (events.parquet), the
     figures and report.html. Real runs are for a few dozens of devices; the first simulated one
-    measures this machine for half a minute and keeps that.
+    measures this machine for a minute and keeps that.
     """
     try:
         from narrows.simulations.scenarios.photographs import Photographs
