@@ -63,7 +63,7 @@ def _draw(target: Path, rows: list[dict[str, Any]], rounds: list[dict[str, Any]]
         axes.plot([r["devices"] for r in rounds], [r[key] for r in rounds], ".", color=colour)
         medians = [row[key] for row in rows]
         axes.plot([r["devices"] for r in rows], medians, "-", color=colour, label=label)
-    axes.set(xscale="log", yscale="log", xlabel="devices", ylabel="p99, ms; dots: rounds")
+    axes.set(xscale="log", xlabel="devices", ylabel="p99, ms; dots: rounds", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
     figure.tight_layout()
