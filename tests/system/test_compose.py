@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,46 @@ def test_a_killed_worker_loses_no_frame_of_eight_devices(engine):
     assert state(other, "Status") == "running"
     links = {lines(device)[-1]["link"] for device in devices}
     assert len(links) > 1
+
+
+SCENARIO = """
+name = "mended"
+seconds = 15
+deadline_ms = 20000
+ways = ["fixed:2"]
+[server]
+replicas = 2
+[classes.camera]
+devices = 2
+fps = 2
+link = "lte"
+cpu_share = 0.5
+[classes.gateway]
+devices = 1
+fps = 2
+link = "50mbit,5ms"
+[[faults]]
+kind = "link"
+devices = "camera"
+at_s = 4
+for_s = 1
+[[faults]]
+kind = "killed"
+replica = 1
+at_s = 8
+for_s = 5
+"""
+
+
+def test_a_scenario_in_containers_with_an_outage_and_a_killed_worker(engine, tmp_path):
+    (tmp_path / "mended.toml").write_text(SCENARIO)
+    command = [sys.executable, "-m", "narrows", "simulate", str(tmp_path / "mended.toml")]
+    command += ["--in", "containers", "--runs", str(tmp_path / "runs"), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["frames"] == result["answered"] == 3 * 30
+    assert result["ways"]["fixed:2"]["bytes_per_frame"] > 0
 
 
 def test_parties_in_containers_learn_together(engine):

@@ -9,6 +9,7 @@ from narrows.cli import bench_energy, bench_offload, bench_policy, bench_rounds 
 from narrows.cli.bench import bench
 from narrows.cli.bundle import bundle
 from narrows.cli.demo import demo
+from narrows.cli.device import device
 from narrows.cli.doctor import doctor
 from narrows.cli.edge import edge
 from narrows.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ for command in (demo, edge, serve, top, evaluate, measure, train, simulate, plan
     app.command()(command)
 app.add_typer(bundle, name="bundle")
 app.add_typer(pki, name="pki")
+app.add_typer(device, name="device")
 app.add_typer(vertical, name="vertical")
 app.add_typer(rounds, name="rounds")
 app.add_typer(bench, name="bench")

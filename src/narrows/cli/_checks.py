@@ -8,7 +8,9 @@ import shlex
 import shutil
 import socket
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+
+from narrows.edge.board.check import Check
 
 DEVICE = {"numpy": "", "grpcio": "", "protobuf": "", "pillow": ""}
 OPTIONAL = {
@@ -20,22 +22,16 @@ OPTIONAL = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line: `advice` is empty when nothing is wrong."""
-
-    name: str
-    found: str
-    ok: bool
-    required: bool
-    advice: str = ""
-
-
 def run_checks(as_json: bool) -> int:
     """Print every check; returns how many required ones failed."""
     checks = [_python(), _kernels(), _loopback(), _compiler()]
     checks += [_package(name, advice, required=True) for name, advice in DEVICE.items()]
     checks += [_package(name, advice, required=False) for name, advice in OPTIONAL.items()]
+    return show_checks(checks, as_json)
+
+
+def show_checks(checks: list[Check], as_json: bool) -> int:
+    """Print them; returns how many required ones failed."""
     _show = _print_json if as_json else _print_lines
     _show(checks)
     return sum(check.required and not check.ok for check in checks)

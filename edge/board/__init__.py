@@ -1,0 +1,1 @@
+"""The board that a device runs on: its service, and whether it is fit to serve."""

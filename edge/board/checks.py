@@ -1,0 +1,149 @@
+"""Is this board fit to be a device: processor, clock, camera, sensors, heat, certificate, link."""
+
+import asyncio
+import shutil
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+
+from narrows.codec.manifest import Manifest
+from narrows.edge.board.check import Check
+from narrows.edge.energy.discover import Places, open_sensor
+from narrows.edge.link import LinkSettings, addresses_of, open_channel
+from narrows.errors import NarrowsError
+from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
+
+HOT_C = 80.0  # where a Raspberry Pi's firmware begins to slow down
+RENEW_DAYS = 1.0
+PING_S = 5.0
+THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "temperature limit"}
+
+
+@dataclass(frozen=True)
+class Board:
+    """Where things are looked for: this machine's, by default."""
+
+    devices: Path = Path("/dev")
+    thermal: Path = Path("/sys/class/thermal")
+    synchronised: Path = Path("/run/systemd/timesync/synchronized")
+    vcgencmd: tuple[str, ...] = ("vcgencmd", "get_throttled")
+    places: Places = field(default_factory=Places)
+
+
+def check_board(board: Board) -> list[Check]:
+    """What needs no server."""
+    return [_kernels(), _clock(board), _camera(board), _sensor(board), *_heat(board)]
+
+
+def check_identity(folder: Path, now: datetime | None = None) -> Check:
+    """The certificate: for how long it is valid, from `now` on."""
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "device.crt").read_bytes())
+    except (OSError, ValueError) as error:
+        return Check("certificate", f"{folder}: {error}", False, True, "narrows pki enroll")
+    now = now or datetime.now(timezone.utc)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    days = (ends - now).total_seconds() / 86_400
+    if now < begins:
+        advice = "it is not valid yet: this board's clock is behind"
+        return Check("certificate", f"from {begins:%F %H:%M}", False, True, advice)
+    if days < 0:
+        return Check("certificate", f"expired {ends:%F %H:%M}", False, True, "enroll it anew")
+    advice = "enroll it anew soon" if days < RENEW_DAYS else ""
+    return Check("certificate", f"{days:.1f} days left", not advice, False, advice)
+
+
+def check_bundle(folder: Path) -> Check:
+    """Whether every file of the device's part is what the manifest says."""
+    try:
+        manifest = Manifest.load(folder)
+        manifest.verify_files(folder)
+    except NarrowsError as error:
+        return Check("bundle", str(error), False, True, "fetch it anew: `narrows edge` does")
+    return Check("bundle", f"{manifest.name} {manifest.digest[:8]}", True, True)
+
+
+def check_link(servers: str, tls: Path | None) -> list[Check]:
+    """Every address: whether it answers, how fast, and how busy it is."""
+    return [asyncio.run(_answers(address, tls)) for address in addresses_of(servers)]
+
+
+async def _answers(address: str, tls: Path | None) -> Check:
+    name = f"link to {address}"
+    try:
+        async with open_channel(address, LinkSettings(tls=tls)) as channel:
+            stub = inference_pb2_grpc.InferenceStub(channel)
+            await stub.Ping(inference_pb2.PingRequest(), timeout=PING_S)  # connects
+            began = time.monotonic()
+            reply = await stub.Ping(inference_pb2.PingRequest(), timeout=PING_S)
+    except grpc.aio.AioRpcError as error:
+        advice = "is the server up, is its port let through, is the certificate of its fleet?"
+        return Check(name, error.details() or error.code().name, False, True, advice)
+    except NarrowsError as error:
+        return Check(name, str(error), False, True)
+    round_ms = 1e3 * (time.monotonic() - began)
+    return Check(name, f"{round_ms:.1f} ms there and back, {reply.streams} streams", True, True)
+
+
+def _kernels() -> Check:
+    from narrows.kernels import coder
+
+    native = coder.BACKEND == "native"
+    advice = "" if native else "a hundred times slower: install a C++20 compiler and reinstall"
+    return Check("kernels", coder.instruction_set(), native, True, advice)
+
+
+def _clock(board: Board) -> Check:
+    now = f"{datetime.now(timezone.utc):%F %H:%M} UTC"
+    known = board.synchronised.exists()
+    advice = "" if known else "not known to be right: certificates need that: systemd-timesyncd"
+    return Check("clock", now, known, False, advice)
+
+
+def _camera(board: Board) -> Check:
+    found = sorted(path.name for path in board.devices.glob("video*"))
+    advice = "" if found else "none by V4L2: pictures, folders and streams work"
+    return Check("camera", ", ".join(found) or "none", bool(found), False, advice)
+
+
+def _sensor(board: Board) -> Check:
+    with open_sensor("auto", board.places) as found:
+        about = found.sensor.about
+    advice = "; ".join(f"{name}: {why}" for name, why in found.without.items())
+    advice = f"energy is a model's: {advice}" if about.is_model else ""
+    return Check("energy", about.name, not about.is_model, False, advice)
+
+
+def _heat(board: Board) -> list[Check]:
+    degrees = []
+    for zone in sorted(board.thermal.glob("thermal_zone*/temp")):
+        with suppress(OSError, ValueError):  # a zone that is switched off cannot be read
+            degrees.append(int(zone.read_text()) / 1e3)
+    checks = []
+    if degrees:
+        advice = "" if max(degrees) < HOT_C else "it slows down: give it a heat sink or a fan"
+        checks.append(Check("temperature", f"{max(degrees):.0f} C", not advice, False, advice))
+    if (bits := _throttled(board)) is not None:
+        told = [what for bit, what in THROTTLED.items() if bits >> bit & 1]
+        past = [what for bit, what in THROTTLED.items() if bits >> (bit + 16) & 1]
+        found = ", ".join(told) or (f"earlier: {', '.join(past)}" if past else "no")
+        advice = "" if not told + past else "a stronger power supply, or cooling"
+        checks.append(Check("throttled", found, not advice, False, advice))
+    return checks
+
+
+def _throttled(board: Board) -> int | None:
+    """The firmware's bits (vcgencmd get_throttled); None where this is no Raspberry Pi."""
+    if shutil.which(board.vcgencmd[0]) is None:
+        return None
+    done = subprocess.run(board.vcgencmd, capture_output=True, text=True, check=False)
+    name, _, bits = done.stdout.strip().partition("=")
+    with suppress(ValueError):
+        return int(bits, 16) if name == "throttled" else None
+    return None

@@ -1,0 +1,58 @@
+"""`narrows device`: this board as a device that stays one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+device = typer.Typer(
+    no_args_is_help=True,
+    help="This board as a device: a service that starts with it, and whether all is well.",
+)
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+
+
+@device.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def install(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="As of `narrows edge`; its options may follow.")],
+    server: Annotated[str, typer.Option(help="host:port, or several with commas.")],
+    tls: Annotated[
+        Path | None, typer.Option(help="This device's folder from `narrows pki enroll`.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the service.")] = "narrows-edge",
+    user: Annotated[
+        str | None, typer.Option(help="Who runs it; by default whose --tls is, else you.")
+    ] = None,
+    memory_mb: Annotated[int, typer.Option(min=64, help="More, and it is restarted.")] = 256,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the unit; write and start nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make a systemd service of `narrows edge SOURCE --server SERVER ...` and start it.
+
+    It is restarted whatever ends it, held to its memory, and may write nowhere but to its own state
+    and cache. `journalctl -u narrows-edge -f` follows its answers.
+    """
+    from narrows.cli._device_run import Asked, run_install
+
+    asked = Asked(source, server, tls, name, user, memory_mb, tuple(context.args))
+    run_install(asked, show, json)
+
+
+@device.command()
+def doctor(
+    server: Annotated[str | None, typer.Option(help="host:port, or several with commas.")] = None,
+    tls: Annotated[
+        Path | None, typer.Option(help="This device's folder from `narrows pki enroll`.")
+    ] = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle's folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Processor, clock, camera, sensors, heat, certificate, bundle, link: ok, or what to do."""
+    from narrows.cli._device_run import run_doctor
+
+    raise typer.Exit(1 if run_doctor(server, tls, bundle, json) else 0)
