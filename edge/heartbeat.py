@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a check every few seconds should cost little
     from narrows.edge.record import FrameRecord
 
 PATIENCE_S = 60.0
+LOOK_S = 0.2
 
 
 def beating(file: Path, on_record: Callable[[FrameRecord], None]) -> Callable[[FrameRecord], None]:
@@ -47,6 +48,19 @@ def is_alive(file: Path, patience_s: float = PATIENCE_S) -> bool:
         return time.time() - file.stat().st_mtime <= patience_s
     except FileNotFoundError:
         return False
+
+
+def answers_within(file: Path, patience_s: float) -> bool:
+    """Wait for a frame that is answered from now on; whether one was, in that time."""
+    began_s = time.time()
+    while time.time() - began_s < patience_s:
+        try:
+            if file.stat().st_mtime >= began_s:
+                return True
+        except FileNotFoundError:
+            pass  # the device has not started yet
+        time.sleep(LOOK_S)
+    return False
 
 
 if __name__ == "__main__":

@@ -134,3 +134,8 @@ def start(service: Service) -> None:
     unit = f"{service.name}.service"
     for command in (("daemon-reload",), ("enable", unit), ("restart", unit)):
         systemctl(*command)
+
+
+def restart_service(name: str) -> None:
+    """Anew, with whatever its files say now. Raises ConfigError."""
+    systemctl("restart", f"{name}.service")

@@ -3,13 +3,18 @@
 import getpass
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from narrows.cli._checks import show_checks
 from narrows.edge.board.checks import Board, check_board, check_bundle, check_identity, check_link
-from narrows.edge.board.service import Service, install, start
+from narrows.edge.board.service import HEARTBEAT, Service, install, restart_service, start
+from narrows.edge.board.update import Origin, update
+from narrows.edge.board.versions import Versions
+from narrows.edge.heartbeat import answers_within
 from narrows.errors import ConfigError
+from narrows.images.files import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,46 @@ def _service(asked: Asked) -> Service:
     user = asked.user or (asked.tls.owner() if asked.tls else getpass.getuser())
     homes = tuple(path for path in reads if path.parts[1:2] in (("home",), ("root",)))
     return Service(asked.name, user, (*own, *asked.more), asked.memory_mb, homes)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`update`'s options, as given."""
+
+    store: Path
+    server: str
+    bundle: str
+    tls: Path | None
+    trust: Path
+    photographs: Path | None
+    service: str | None
+    wait_s: float
+
+
+def run_update(wanted: Wanted, as_json: bool) -> int:
+    """Exit code: 0, or 1 where it went back. Raises LinkError, BundleError."""
+    origin = Origin(wanted.server, wanted.bundle, wanted.tls, wanted.trust)
+    pictures = _pictures(wanted.photographs) if wanted.photographs else []
+    restart, healthy = (lambda: None), (lambda: True)
+    if wanted.service is not None:
+        service, heartbeat = wanted.service, Path(HEARTBEAT.format(name=wanted.service))
+        restart = partial(restart_service, service)
+        healthy = partial(answers_within, heartbeat, wanted.wait_s)
+    updated = update(Versions(wanted.store), origin, pictures, restart, healthy)
+    text = f"{updated.did}: {updated.digest[:8]} is current" + (
+        f"; {updated.why}" if updated.why else ""
+    )
+    print(json.dumps(asdict(updated)) if as_json else text)
+    return int(updated.did == "went back")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise ConfigError(
+            f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), found none"
+        )
+    return found
 
 
 def run_doctor(server: str | None, tls: Path | None, bundle: Path | None, as_json: bool) -> int:

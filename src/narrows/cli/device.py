@@ -56,3 +56,35 @@ def doctor(
     from narrows.cli._device_run import run_doctor
 
     raise typer.Exit(1 if run_doctor(server, tls, bundle, json) else 0)
+
+
+@device.command()
+def update(
+    store: Annotated[Path, typer.Argument(help="Of versions; devices run with STORE/current.")],
+    server: Annotated[str, typer.Option(help="host:port")],
+    trust: Annotated[
+        Path, typer.Option(help="Ed25519 key (PEM) that must have signed the version.")
+    ],
+    bundle: Annotated[str, typer.Option(help="Its name; the server's only one.")] = "",
+    tls: Annotated[
+        Path | None, typer.Option(help="This device's folder from `narrows pki enroll`.")
+    ] = None,
+    photographs: Annotated[
+        Path | None, typer.Option(help="Pictures that it must code before it is switched to.")
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="Restart this service, and go back unless it answers in time."),
+    ] = None,
+    wait_seconds: Annotated[float, typer.Option(help="For its first answer.")] = 60.0,
+    json: Json = False,
+) -> None:
+    """Take the server's version of a bundle: checked, tried, switched to at once; or stay.
+
+    `narrows device install ... --bundle STORE/current` runs with it. Exit code 1 where it went back
+    to the version before.
+    """
+    from narrows.cli._device_run import Wanted, run_update
+
+    wanted = Wanted(store, server, bundle, tls, trust, photographs, service, wait_seconds)
+    raise typer.Exit(run_update(wanted, json))
