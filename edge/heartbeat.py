@@ -42,12 +42,19 @@ def beating(file: Path, on_record: Callable[[FrameRecord], None]) -> Callable[[F
     return beat
 
 
+def seconds_since(file: Path) -> float | None:
+    """How long ago a frame was answered; None where none was, or there is no device."""
+    try:
+        answered_s = file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return time.time() - answered_s if answered_s else None
+
+
 def is_alive(file: Path, patience_s: float = PATIENCE_S) -> bool:
     """Whether a frame was answered within the last `patience_s` seconds."""
-    try:
-        return time.time() - file.stat().st_mtime <= patience_s
-    except FileNotFoundError:
-        return False
+    ago_s = seconds_since(file)
+    return ago_s is not None and ago_s <= patience_s
 
 
 def answers_within(file: Path, patience_s: float) -> bool:

@@ -38,7 +38,26 @@ class Board:
 
 def check_board(board: Board) -> list[Check]:
     """What needs no server."""
-    return [_kernels(), _clock(board), _camera(board), _sensor(board), *_heat(board)]
+    return [_kernels(), _clock(board), _camera(board), _sensor(board), *check_heat(board)]
+
+
+def check_heat(board: Board) -> list[Check]:
+    """Temperature and throttling, where the board tells of them."""
+    degrees = []
+    for zone in sorted(board.thermal.glob("thermal_zone*/temp")):
+        with suppress(OSError, ValueError):  # a zone that is switched off cannot be read
+            degrees.append(int(zone.read_text()) / 1e3)
+    checks = []
+    if degrees:
+        advice = "" if max(degrees) < HOT_C else "it slows down: give it a heat sink or a fan"
+        checks.append(Check("temperature", f"{max(degrees):.0f} C", not advice, False, advice))
+    if (bits := _throttled(board)) is not None:
+        told = [what for bit, what in THROTTLED.items() if bits >> bit & 1]
+        past = [what for bit, what in THROTTLED.items() if bits >> (bit + 16) & 1]
+        found = ", ".join(told) or (f"earlier: {', '.join(past)}" if past else "no")
+        advice = "" if not told + past else "a stronger power supply, or cooling"
+        checks.append(Check("throttled", found, not advice, False, advice))
+    return checks
 
 
 def check_identity(folder: Path, now: datetime | None = None) -> Check:
@@ -118,24 +137,6 @@ def _sensor(board: Board) -> Check:
     advice = "; ".join(f"{name}: {why}" for name, why in found.without.items())
     advice = f"energy is a model's: {advice}" if about.is_model else ""
     return Check("energy", about.name, not about.is_model, False, advice)
-
-
-def _heat(board: Board) -> list[Check]:
-    degrees = []
-    for zone in sorted(board.thermal.glob("thermal_zone*/temp")):
-        with suppress(OSError, ValueError):  # a zone that is switched off cannot be read
-            degrees.append(int(zone.read_text()) / 1e3)
-    checks = []
-    if degrees:
-        advice = "" if max(degrees) < HOT_C else "it slows down: give it a heat sink or a fan"
-        checks.append(Check("temperature", f"{max(degrees):.0f} C", not advice, False, advice))
-    if (bits := _throttled(board)) is not None:
-        told = [what for bit, what in THROTTLED.items() if bits >> bit & 1]
-        past = [what for bit, what in THROTTLED.items() if bits >> (bit + 16) & 1]
-        found = ", ".join(told) or (f"earlier: {', '.join(past)}" if past else "no")
-        advice = "" if not told + past else "a stronger power supply, or cooling"
-        checks.append(Check("throttled", found, not advice, False, advice))
-    return checks
 
 
 def _throttled(board: Board) -> int | None:

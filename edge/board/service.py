@@ -139,3 +139,10 @@ def start(service: Service) -> None:
 def restart_service(name: str) -> None:
     """Anew, with whatever its files say now. Raises ConfigError."""
     systemctl("restart", f"{name}.service")
+
+
+def status(name: str) -> dict[str, str]:
+    """What systemd knows of it. Raises ConfigError."""
+    asked = ("ActiveState", "SubState", "NRestarts", "MemoryCurrent", "ActiveEnterTimestamp")
+    told = systemctl("show", f"{name}.service", "--property", ",".join(asked))
+    return dict(line.partition("=")[::2] for line in told.splitlines())

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from narrows.cli._checks import show_checks
+from narrows.codec.manifest import Manifest
 from narrows.edge.board.checks import Board, check_board, check_bundle, check_identity, check_link
 from narrows.edge.board.service import HEARTBEAT, Service, install, restart_service, start
+from narrows.edge.board.service import status as service_status
 from narrows.edge.board.update import Origin, update
 from narrows.edge.board.versions import Versions
-from narrows.edge.heartbeat import answers_within
+from narrows.edge.heartbeat import answers_within, seconds_since
 from narrows.errors import ConfigError
 from narrows.images.files import SUFFIXES
 
@@ -100,6 +102,49 @@ def _pictures(folder: Path) -> list[Path]:
             f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), found none"
         )
     return found
+
+
+def run_bench(bundle: Path, photographs: Path, frames: int, energy: str, as_json: bool) -> None:
+    """Raises NarrowsError."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from narrows.edge.board.bench import SHARES, STAGES, bench_board
+
+    points = len(Manifest.load(bundle).operating_points)
+    with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
+        task = bar.add_task("frames", total=points * frames)
+        found = bench_board(
+            bundle, _pictures(photographs), frames, energy, step=lambda: bar.advance(task)
+        )
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table("point", "bytes", *(f"{stage}, ms" for stage in (*STAGES, "all")), "mJ")
+    for point in found["points"]:
+        shown = (" ".join(f"{ms[s]:.2f}" for s in SHARES) for ms in point["ms"].values())
+        joules = f"{1e3 * point['joules_per_frame']:.1f}"
+        table.add_row(str(point["id"]), f"{point['bytes']:.0f}", *shown, joules)
+    console, told = Console(), found["energy"]
+    console.print(table)
+    model = ", a model" if told["is_model"] else ""
+    heat = ", ".join(f"{name} {value}" for name, value in found["heat"].items()) or "not told"
+    console.print(f"p50 p90 p99; {found['kernels']}; energy: {told['source']}{model}; heat: {heat}")
+
+
+def run_status(name: str, store: Path | None, as_json: bool) -> int:
+    """Exit code: 0 where it is active. Raises ConfigError."""
+    told: dict[str, str | float | None] = dict(service_status(name))
+    told["seconds_since_answer"] = seconds_since(Path(HEARTBEAT.format(name=name)))
+    if store is not None:
+        told["version"] = Versions(store).current
+    if as_json:
+        print(json.dumps(told))
+    else:
+        for key, value in told.items():
+            print(f"{key:22} {'-' if value is None else value}")
+    return int(told["ActiveState"] != "active")
 
 
 def run_doctor(server: str | None, tls: Path | None, bundle: Path | None, as_json: bool) -> int:

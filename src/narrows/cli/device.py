@@ -59,6 +59,34 @@ def doctor(
 
 
 @device.command()
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    photographs: Annotated[Path, typer.Argument(help="A folder of pictures.")],
+    frames: Annotated[int, typer.Option(min=10, help="At each operating point.")] = 100,
+    energy: Annotated[
+        str, typer.Option(help="auto, rapl, ina3221, pmic, nvml, um25c:DEVICE, model[:BOARD].")
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """This board's time, bytes and energy a frame, by stage; nothing is sent. --json goes home."""
+    from narrows.cli._device_run import run_bench
+
+    run_bench(bundle, photographs, frames, energy, json)
+
+
+@device.command()
+def status(
+    name: Annotated[str, typer.Option(help="Of the service.")] = "narrows-edge",
+    store: Annotated[Path | None, typer.Option(help="Of versions, as `update` has it.")] = None,
+    json: Json = False,
+) -> None:
+    """Whether the service runs, its memory, its restarts, its last answer, its version."""
+    from narrows.cli._device_run import run_status
+
+    raise typer.Exit(run_status(name, store, json))
+
+
+@device.command()
 def update(
     store: Annotated[Path, typer.Argument(help="Of versions; devices run with STORE/current.")],
     server: Annotated[str, typer.Option(help="host:port")],
