@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.codec.manifest import Manifest
-from narrows.edge.device import DeviceSettings, run_device, run_local
+from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle
 from narrows.edge.head import HeadKind
@@ -18,11 +18,19 @@ from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame, is_video, open_source
+from narrows.edge.spool import Spool
 from narrows.errors import ConfigError, LinkError
 from narrows.security.plaintext import allow_plain_text
 
 OnRecord = Callable[[FrameRecord], None]
+AWAY_S = 1e9  # a server may stay away for so long where the device answers by itself, or keeps
+FIRST_WAIT_S = 1.0
+COUNTS = (
+    *("answered", "local", "nothing", "kept", "failed", "lost"),
+    *("skipped", "reconnects", "resent"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class EdgeOptions:
     trust: Path | None
     insecure: bool
     give_up_s: float
+    spool: Path | None
+    spool_mb: int
     heartbeat: Path | None
     show: int | None
     json: bool
@@ -68,6 +78,8 @@ def run_edge(options: EdgeOptions) -> None:
         raise ConfigError("--joules and --lose are for --policy: add it")
     if options.confidence is not None and options.lose is None:
         raise ConfigError("--confidence says how surely --lose holds: add it")
+    if options.spool is not None and options.local is not None:
+        raise ConfigError("--spool keeps what waits for a server: leave out --local")
     tally = Tally()
     source = islice(
         open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
@@ -100,20 +112,45 @@ def _run(
         link=LinkSettings(
             window=options.window,
             deadline_ms=options.deadline_ms,
-            give_up_s=options.give_up_s,
+            give_up_s=options.give_up_s if options.spool is None else AWAY_S,
+            first_wait_s=None if options.spool is None else FIRST_WAIT_S,
             tls=options.tls,
         ),
     )
-    if options.policy:
-        from narrows.cli._edge_policy import run_policy
+    with _spool(options) as spool:
+        if options.policy:
+            from narrows.cli._edge_policy import run_policy
 
-        return run_policy(options, folder, fetched, settings, source, on_record, tally)
-    encoder = _encoder(options, folder, manifest)
+            return run_policy(options, folder, fetched, settings, source, on_record, tally, spool)
+        return _run_fixed(options, folder, fetched, settings, source, on_record, tally, spool)
+
+
+def _run_fixed(
+    options: EdgeOptions,
+    folder: Path,
+    fetched: bool,
+    settings: DeviceSettings,
+    source: Iterator[SourceFrame],
+    on_record: OnRecord,
+    tally: Tally,
+    spool: Spool | None,
+) -> dict[str, Any]:
+    encoder = _encoder(options, folder, Manifest.load(folder))
 
     def renew(digest: str) -> Encoder:
         return _encoder(options, *fetched_version(options, digest))
 
-    return run_device(source, encoder, settings, on_record, tally, renew if fetched else None)
+    renewing = renew if fetched else None
+    return run_device(source, encoder, settings, on_record, tally, renewing, spool)
+
+
+@contextmanager
+def _spool(options: EdgeOptions) -> Iterator[Spool | None]:
+    if options.spool is None:
+        yield None
+        return
+    with Spool(options.spool, options.spool_mb << 20) as spool:
+        yield spool
 
 
 def fetched_version(options: EdgeOptions, digest: str) -> tuple[Path, Manifest]:
@@ -223,8 +260,9 @@ def _shown(port: int | None, on_record: OnRecord) -> Iterator[OnRecord]:
 
 def _line(record: FrameRecord) -> str:
     outcome = record.outcome
+    name = record.name if record.captured is None else f"{record.name} of {record.captured}"
     if not outcome.ok:
-        return f"{record.name}: {outcome.status}: {outcome.message}"
+        return f"{name}: {outcome.status}: {outcome.message}"
     said = [f"{label.name} ({label.probability:.0%})" for label in outcome.labels[:1]]
     if outcome.boxes is not None:
         sure = Counter(box.name for box in outcome.boxes if box.sure)
@@ -234,7 +272,7 @@ def _line(record: FrameRecord) -> str:
         said.append(" ".join(f"{share:.0%} {name}" for name, share in shares[:3]))
     if outcome.sendings:
         said.append(f"{outcome.wire.packet_bytes:,} bytes")
-    return f"{record.name}: {', '.join(said)}, {sum(record.timing_ms.values()):.1f} ms"
+    return f"{name}: {', '.join(said)}, {sum(record.timing_ms.values()):.1f} ms"
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
@@ -251,10 +289,11 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    counts = ("answered", "local", "nothing", "failed", "lost", "skipped", "reconnects", "resent")
-    yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in counts)
+    yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in COUNTS)
     if summary["errors"]:
         yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())
+    if summary["spool"]:
+        yield "spool", ", ".join(f"{n} {what}" for what, n in summary["spool"].items() if n)
     if summary["accuracy"] is not None:
         yield "accuracy", f"{summary['accuracy']:.1%}"
     latency = summary["latency_ms"]
