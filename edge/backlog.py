@@ -76,11 +76,12 @@ class Backlog:
             await asyncio.wait(self._storing)
         self._ending = True
         self._news.set()
-        others = {asyncio.ensure_future(stop.wait()), asyncio.ensure_future(session.link_gone())}
-        await asyncio.wait({sending, *others}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, *others):
+        stopped = asyncio.ensure_future(stop.wait())
+        gone = asyncio.ensure_future(session.link_gone())
+        await asyncio.wait((sending, stopped, gone), return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, stopped, gone):
             task.cancel()
-        ended, *_ = await asyncio.gather(sending, *others, return_exceptions=True)
+        ended, *_ = await asyncio.gather(sending, stopped, gone, return_exceptions=True)
         if isinstance(ended, Exception):
             raise ended
         return await self._summary()

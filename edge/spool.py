@@ -23,6 +23,8 @@ from narrows.images.preprocess import View
 
 log = logging.getLogger(__name__)
 FILE, DAMAGED = "spool.sqlite", "spool.damaged.sqlite"
+# What SQLite says where the file may be whole for all that.
+OUTSIDE = ("locked", "unable to open", "disk I/O", "disk is full")
 SCHEMA = 1  # a file of another is set aside, as a damaged one is
 MAX_FRAME_BYTES = 1 << 20  # packets have some hundred, pictures some ten thousand
 LOG_PAGES = 256  # of the write-ahead log, before it is carried over into the file
@@ -77,12 +79,9 @@ class Spool:
         self._pages = (limit_bytes - LOG_BYTES) // PAGE_BYTES
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._connection = _open(self.path)
-            except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
+            self._guarded(lambda: self._db)
             _sync_folder(folder)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise ConfigError(
                 f"--spool {folder}: {error}: expected a folder that can be written, and no other "
                 "device that uses it"
@@ -98,6 +97,7 @@ class Spool:
         """Let go of the file; what is in it stays."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
 
     def __len__(self) -> int:
         """Frames in it."""
@@ -170,7 +170,8 @@ class Spool:
 
     @property
     def _db(self) -> sqlite3.Connection:
-        assert self._connection is not None
+        if self._connection is None:  # at first, or where a disk failed while a file was replaced
+            self._connection = _open(self.path)
         return self._connection
 
     def _used_pages(self) -> int:
@@ -195,18 +196,13 @@ class Spool:
             try:
                 return action()
             except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
+                if any(cause in str(error) for cause in OUTSIDE):
+                    raise
+                self.close()
+                self._rename(error)
                 return action()
         except sqlite3.Error as error:
             raise OSError(f"{self.path}: {error}") from None
-
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
-        """Set a damaged file aside and open a new one. Raises the error if that is not why."""
-        if type(error) is not sqlite3.DatabaseError:  # full, failing, locked: the file is whole
-            raise error
-        self.close()
-        self._rename(error)
-        self._connection = _open(self.path)
 
     def _rename(self, error: Exception) -> None:
         """Set the damaged files aside, in the place of those before: the disk stays bounded."""

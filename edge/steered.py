@@ -86,8 +86,8 @@ async def _send_all(
             session.give_back()
             run.finish(frame, None, Outcome(0, NOTHING, "nothing in it", answered_by="local"))
             continue
-        point = decision.choice.level if payload.kind == "packet" else None
-        coded = Coded(run.tally.captured, frame, payload, point)
+        level = decision.choice.level if payload.kind == "packet" else None
+        coded = Coded(run.tally.captured, frame, payload, level)
         sent = session.send(payload, captured_ns)
         in_flight.add(sent)
         sent.add_done_callback(in_flight.discard)

@@ -1,7 +1,7 @@
 """Kill a process that uses a spool at random moments; every time look at what it left.
 
 python spool_kills.py FOLDER KILLS: children are forked from this warm process, which never holds
-the spool open while it forks. A child says `+ID` once a frame is stored and `-ID` once it is deleted.
+the spool open while it forks. A child says `+ID` once a frame is stored, `-ID` once it is deleted.
 """
 
 import json
