@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from narrows.edge.scratch import sync_to_disk
 from narrows.errors import ConfigError
 from narrows.images.preprocess import View
 
@@ -80,7 +81,7 @@ class Spool:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._guarded(lambda: self._db)
-            _sync_folder(folder)
+            sync_to_disk(folder)
         except OSError as error:
             raise ConfigError(
                 f"--spool {folder}: {error}: expected a folder that can be written, and no other "
@@ -212,7 +213,7 @@ class Spool:
             log_or_file = self.path.with_name(FILE + end)
             if log_or_file.exists():
                 os.replace(log_or_file, damaged.with_name(DAMAGED + end))
-        _sync_folder(self.path.parent)
+        sync_to_disk(self.path.parent)
         self.set_aside = str(damaged)
         log.warning("%s is damaged (%s): set aside as %s", self.path, error, damaged.name)
 
@@ -267,12 +268,3 @@ def _frame(row: tuple[Any, ...]) -> SpooledFrame:
         return msgspec.convert(parts, SpooledFrame, builtin_types=(bytes,))
     except (AttributeError, TypeError, ValueError) as error:
         raise sqlite3.DatabaseError(f"frame {row[0]}: {error}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new or renamed file's name is on disk too."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

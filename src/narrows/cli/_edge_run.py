@@ -12,7 +12,7 @@ from typing import Any
 from narrows.codec.manifest import Manifest
 from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
-from narrows.edge.fetch import cache_folder, fetch_bundle
+from narrows.edge.fetch import cache_folder, fetch_bundle, kept_bundle
 from narrows.edge.head import HeadKind
 from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
@@ -172,7 +172,14 @@ def _bundle_folder(options: EdgeOptions) -> tuple[Path, bool]:
         return Path(options.bundle), False
     if "/" in options.bundle:
         raise ConfigError(f"--bundle {options.bundle}: no such folder")
-    return _fetched(options), True
+    try:
+        return _fetched(options), True
+    except LinkError:
+        stays = options.policy or options.spool is not None
+        kept = kept_bundle(cache_folder(), options.bundle, options.trust) if stays else None
+        if kept is None:
+            raise
+        return kept, True
 
 
 def _fetched(options: EdgeOptions) -> Path:
