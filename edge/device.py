@@ -36,6 +36,7 @@ def run_device(
     tally: Tally | None = None,
     renew: Renew | None = None,
     spool: Spool | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.
 
@@ -44,13 +45,14 @@ def run_device(
     `renew` fetches the version of the bundle that has that digest: LinkError, if it is not there.
     `spool` keeps what is not answered, and what it holds is sent whenever there is room. With it
     and a frame rate, a frame for which there is no room is kept instead of waiting.
+    `on_stop` is called at the signal: it ends a source that waits for its next frame.
 
     Raises:
         LinkError: no server could be reached to begin with.
         SourceError: the one picture asked for is not readable.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest, spool)
+    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest, spool, on_stop)
     return asyncio.run(drive(run, _send_all))
 
 
@@ -70,7 +72,7 @@ async def drive(
     ) as session:
         run.tally.started()
         watcher = _watch(run) if run.renew else None
-        with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
+        with ThreadPoolExecutor(1, "capture") as worker, _stop_signal(run.on_stop) as stop:
             async with _backlog(run, session, stop) as spooled:
                 try:
                     frames = await send_all(run, session, worker, stop)
@@ -180,13 +182,14 @@ class Pace:
 
 
 @contextlib.contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
+def _stop_signal(on_stop: Callable[[], None]) -> Iterator[asyncio.Event]:
     """Set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def on_signal() -> None:
         stop.set()
+        loop.run_in_executor(None, on_stop)
         for number in numbers:
             loop.remove_signal_handler(number)
 

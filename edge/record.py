@@ -86,6 +86,7 @@ class Tally:
     wire_bytes: int = 0
     skipped: int = 0
     skips: list[str] = field(default_factory=list)
+    dropped: int = 0  # of a camera's frames: there was a newer one
     startup_ms: float = 0.0
     started_cpu_s: float = 0.0  # of this process, before its first frame
     timings: deque[dict[str, float]] = field(
@@ -97,6 +98,10 @@ class Tally:
         self.skipped += 1
         if len(self.skips) < SHOWN_SKIPS:
             self.skips.append(str(error))
+
+    def drop(self) -> None:
+        """A camera gave a frame that nobody had time for."""
+        self.dropped += 1
 
     def started(self) -> None:
         """The first frame can be taken now: what came before was start-up."""
@@ -132,6 +137,7 @@ class Tally:
             "errors": {s: n for s, n in sorted(self.statuses.items()) if s not in told},
             "skipped": self.skipped,
             "skips": self.skips,
+            "dropped": self.dropped,
             "accuracy": self.correct / self.labelled if self.labelled else None,
             "packet_bytes": self.packet_bytes / answered if answered else None,
             "wire_bytes": self.wire_bytes / answered if answered else None,

@@ -83,6 +83,7 @@ class Run:
     renew: Renew | None
     digest: str
     spool: Spool | None = None
+    on_stop: Callable[[], None] = lambda: None  # wakes who waits for a camera's frame
     backlog: Backlog | None = None  # of the spool, while the run lasts
 
     async def on_version(self, digest: str) -> bool:

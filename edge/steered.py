@@ -31,6 +31,7 @@ def run_steered(
     tally: Tally | None = None,
     renew: Renew | None = None,
     spool: Spool | None = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Have every frame of `source` answered; returns the summary, as `run_device` does.
 
@@ -39,7 +40,7 @@ def run_steered(
     was sure enough of.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, steer, settings, on_record, tally, renew, settings.digest, spool)
+    run = Run(source, steer, settings, on_record, tally, renew, settings.digest, spool, on_stop)
     return asyncio.run(drive(run, _send_all, steer))
 
 

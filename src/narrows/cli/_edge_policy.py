@@ -37,6 +37,7 @@ def run_policy(
     on_record: Callable[[FrameRecord], None],
     tally: Tally,
     spool: Spool | None,
+    on_stop: Callable[[], None],
 ) -> dict[str, Any]:
     """Run a steered device; a server that is away ends it only where there is no own answer."""
     from narrows.cli._edge_run import AWAY_S, FIRST_WAIT_S, fetched_version
@@ -54,7 +55,7 @@ def run_policy(
         return _steer(options, *fetched_version(options, digest), link, energy)
 
     renewing = renew if fetched else None
-    return run_steered(source, steer, settings, on_record, tally, renewing, spool)
+    return run_steered(source, steer, settings, on_record, tally, renewing, spool, on_stop)
 
 
 def _steer(

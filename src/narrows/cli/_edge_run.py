@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.codec.manifest import Manifest
+from narrows.edge.camera import Camera
 from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle, kept_bundle
@@ -25,11 +26,12 @@ from narrows.errors import ConfigError, LinkError
 from narrows.security.plaintext import allow_plain_text
 
 OnRecord = Callable[[FrameRecord], None]
+OnStop = Callable[[], None]
 AWAY_S = 1e9  # a server may stay away for so long where the device answers by itself, or keeps
 FIRST_WAIT_S = 1.0
 COUNTS = (
     *("answered", "local", "nothing", "kept", "failed", "lost"),
-    *("skipped", "reconnects", "resent"),
+    *("skipped", "dropped", "reconnects", "resent"),
 )
 
 
@@ -81,20 +83,30 @@ def run_edge(options: EdgeOptions) -> None:
     if options.spool is not None and options.local is not None:
         raise ConfigError("--spool keeps what waits for a server: leave out --local")
     tally = Tally()
-    source = islice(
-        open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
-        options.limit,
+    opened = open_source(
+        options.source,
+        labels=options.labels,
+        part=options.part,
+        on_skip=tally.skip,
+        on_drop=tally.drop,
     )
+    on_stop = opened.close if isinstance(opened, Camera) else lambda: None
+    source = islice(opened, options.limit)
     with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
         on_answer = beating(options.heartbeat, on_shown) if options.heartbeat else on_shown
-        summary = _run(options, source, on_answer, tally)
+        summary = _run(options, source, on_answer, tally, on_stop)
+        on_stop()
     _print_summary(summary, options.json)
     if summary["error"]:
         raise LinkError(summary["error"])
 
 
 def _run(
-    options: EdgeOptions, source: Iterator[SourceFrame], on_record: OnRecord, tally: Tally
+    options: EdgeOptions,
+    source: Iterator[SourceFrame],
+    on_record: OnRecord,
+    tally: Tally,
+    on_stop: OnStop,
 ) -> dict[str, Any]:
     folder, fetched = _bundle_folder(options)
     manifest = Manifest.load(folder)
@@ -121,8 +133,12 @@ def _run(
         if options.policy:
             from narrows.cli._edge_policy import run_policy
 
-            return run_policy(options, folder, fetched, settings, source, on_record, tally, spool)
-        return _run_fixed(options, folder, fetched, settings, source, on_record, tally, spool)
+            return run_policy(
+                options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+            )
+        return _run_fixed(
+            options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+        )
 
 
 def _run_fixed(
@@ -134,6 +150,7 @@ def _run_fixed(
     on_record: OnRecord,
     tally: Tally,
     spool: Spool | None,
+    on_stop: OnStop,
 ) -> dict[str, Any]:
     encoder = _encoder(options, folder, Manifest.load(folder))
 
@@ -141,7 +158,7 @@ def _run_fixed(
         return _encoder(options, *fetched_version(options, digest))
 
     renewing = renew if fetched else None
-    return run_device(source, encoder, settings, on_record, tally, renewing, spool)
+    return run_device(source, encoder, settings, on_record, tally, renewing, spool, on_stop)
 
 
 @contextmanager
