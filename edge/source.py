@@ -81,7 +81,8 @@ def is_video(spec: str) -> bool:
 
 def is_live(spec: str) -> bool:
     """Whether a source is a camera or a stream, by its name."""
-    return spec.partition(":")[0] in LIVE
+    kind, colon, _ = spec.partition(":")
+    return spec == "picamera2" or (bool(colon) and kind in LIVE)
 
 
 def _is_tar(path: Path) -> bool:

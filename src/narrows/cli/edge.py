@@ -10,8 +10,8 @@ def edge(
     source: Annotated[
         str,
         typer.Argument(
-            help="A picture, folder, tar of class folders or video; - reads paths. A camera: camera:0, "
-            "v4l2:/dev/video0, rtsp://..., picamera2, gstreamer:PIPELINE."
+            help="A picture, folder, tar of class folders or video; - reads paths; a camera: "
+            "camera:0, v4l2:/dev/video0, rtsp://..., picamera2, gstreamer:PIPELINE."
         ),
     ],
     server: Annotated[
