@@ -5,6 +5,9 @@ Real processes: a server, a device with a spool, and between them a relay that i
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the server extra")
 
 from PIL import Image
-from serving import process, serving
+from serving import PATIENCE_S, process, serving
 
 from narrows.simulations.links.relay import Relay
 from narrows.simulations.links.spec import LinkSpec
@@ -149,3 +152,28 @@ def test_a_device_killed_in_the_outage_loses_nothing_that_it_said_it_kept(
     assert all(told[name] == 1 for name in said)
     assert {r["status"] for r in second.records} == {"OK"}
     assert summary["frames"] == 0
+
+
+def test_a_device_that_starts_without_a_server_uses_the_bundle_that_it_fetched(line, tmp_path):
+    Image.new("RGB", (40, 32), "red").save(tmp_path / "red.png")
+    cache = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def records(address, *options):
+        command = [
+            sys.executable, "-m", "narrows", "edge", str(tmp_path / "red.png"), "--server", address,
+            "--spool", str(tmp_path / "spool"), "--give-up-seconds", "1", "--json", *options,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, env=cache, check=False)
+        return [json.loads(text) for text in done.stdout.splitlines()], done
+
+    nothing, failed = records("127.0.0.1:9")
+    assert (nothing, failed.returncode) == ([], 2)  # no bundle to begin with
+    records(line.address, "--give-up-seconds", str(PATIENCE_S))
+    (alone, summary), _ = records("127.0.0.1:9", "--deadline-ms", "300")
+    assert (alone["status"], alone["kept"]) == ("KEPT", True)
+    assert summary["summary"]["spool"]["left"] == 1
+    *later, summary = records(line.address, "--give-up-seconds", str(PATIENCE_S))[0]
+    assert {(record["status"], record["spooled"]) for record in later} == {
+        ("OK", True),
+        ("OK", False),
+    }
