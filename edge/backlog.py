@@ -10,14 +10,17 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic_ns
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from narrows.edge.link import Backoff
 from narrows.edge.outcome import CLOSED, DEADLINE, DROPPED, LATER, LINK, OK, Outcome
 from narrows.edge.payload import Payload
 from narrows.edge.session import Session
-from narrows.edge.spool import Spool, SpooledFrame
+from narrows.edge.spooled import SpooledFrame
 from narrows.edge.terms import Terms
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 log = logging.getLogger(__name__)
 MOST_WAITING = 64  # frames for the disk: what a card is too slow for is told, not heaped up
@@ -29,7 +32,7 @@ T = TypeVar("T")
 class Backlog:
     """One run's dealings with its spool, which a thread of its own reads and writes."""
 
-    def __init__(self, spool: Spool, tell: Tell):
+    def __init__(self, spool: "Spool", tell: Tell):
         """`tell` hears of each frame that leaves the spool, and why."""
         self.first_id = spool.last_id  # this run's frames are numbered after it
         self._spool, self._tell = spool, tell

@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from narrows.edge.backlog import Backlog
 from narrows.edge.encoder import Encoder
@@ -23,9 +23,11 @@ from narrows.edge.renewal import watch_bundle
 from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run, judge
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
-from narrows.edge.spool import Spool
 from narrows.errors import LinkError
 from narrows.telemetry.traces import open_traces
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 
 def run_device(
@@ -35,7 +37,7 @@ def run_device(
     on_record: OnRecord,
     tally: Tally | None = None,
     renew: Renew | None = None,
-    spool: Spool | None = None,
+    spool: "Spool | None" = None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.

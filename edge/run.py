@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
 from narrows.edge.backlog import Backlog
 from narrows.edge.encoder import Encoder
@@ -15,8 +16,11 @@ from narrows.edge.payload import Payload
 from narrows.edge.policy.policy import Decision
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.source import SourceFrame
-from narrows.edge.spool import Spool, SpooledFrame
+from narrows.edge.spooled import SpooledFrame
 from narrows.errors import ConfigError, LinkError, NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 log = logging.getLogger(__name__)
 OnRecord = Callable[[FrameRecord], None]
@@ -82,7 +86,7 @@ class Run:
     tally: Tally
     renew: Renew | None
     digest: str
-    spool: Spool | None = None
+    spool: "Spool | None" = None
     on_stop: Callable[[], None] = lambda: None  # wakes who waits for a camera's frame
     backlog: Backlog | None = None  # of the spool, while the run lasts
 

@@ -12,15 +12,15 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from narrows.edge.scratch import sync_to_disk
+from narrows.edge.spooled import SpooledFrame
 from narrows.errors import ConfigError
-from narrows.images.preprocess import View
 
 log = logging.getLogger(__name__)
 FILE, DAMAGED = "spool.sqlite", "spool.damaged.sqlite"
@@ -37,25 +37,6 @@ CREATE = """CREATE TABLE frames (
     folder TEXT, point INTEGER, kind TEXT NOT NULL, bundle TEXT NOT NULL, tasks TEXT NOT NULL,
     width INTEGER NOT NULL, height INTEGER NOT NULL, view TEXT, data BLOB NOT NULL)"""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class SpooledFrame:
-    """A frame's packet, or its picture, and all that must be known to have it answered later."""
-
-    id: int  # by capture: the smallest was captured first
-    captured_ns: int  # since 1970
-    name: str
-    label: str | None  # the source's, if it knows
-    folder: str | None
-    point: int | None  # None of a picture
-    kind: Literal["packet", "image"]
-    bundle: str  # the name the server knows it by; which version, the packet says
-    tasks: tuple[str, ...]
-    width: int  # of the preprocessed picture, in pixels
-    height: int
-    view: View | None
-    data: bytes
 
 
 COLUMNS = tuple(each.name for each in fields(SpooledFrame))

@@ -7,7 +7,7 @@ is late, the device's own stands in. A server that stays away ends nothing.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from narrows.edge.device import Ended, Pace, drive
 from narrows.edge.outcome import LINK, NOT_ENCODED, NOTHING, Outcome
@@ -16,9 +16,11 @@ from narrows.edge.record import Tally
 from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
-from narrows.edge.spool import Spool
 from narrows.edge.steer import Seen, Steer
 from narrows.errors import LinkError, NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 WORTH_KEEPING = frozenset({"link", "refused"})  # answered here for want of a better
 
@@ -30,7 +32,7 @@ def run_steered(
     on_record: OnRecord,
     tally: Tally | None = None,
     renew: Renew | None = None,
-    spool: Spool | None = None,
+    spool: "Spool | None" = None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Have every frame of `source` answered; returns the summary, as `run_device` does.

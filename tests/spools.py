@@ -2,7 +2,8 @@
 
 import random
 
-from narrows.edge.spool import Spool, SpooledFrame
+from narrows.edge.spool import Spool
+from narrows.edge.spooled import SpooledFrame
 from narrows.images.preprocess import View
 
 VIEW = View((640, 480), (0, 0), (640, 480), (298, 224))

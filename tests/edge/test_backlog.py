@@ -22,7 +22,8 @@ from narrows.edge.record import FrameRecord
 from narrows.edge.run import DeviceSettings
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
-from narrows.edge.spool import MAX_FRAME_BYTES, MIN_BYTES, Spool, SpooledFrame
+from narrows.edge.spool import MAX_FRAME_BYTES, MIN_BYTES, Spool
+from narrows.edge.spooled import SpooledFrame
 from narrows.edge.window import Window
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.simulations.faults import Fault, FaultyServer, answer

@@ -19,8 +19,8 @@ from narrows.edge.spool import (
     MAX_FRAME_BYTES,
     MIN_BYTES,
     Spool,
-    SpooledFrame,
 )
+from narrows.edge.spooled import SpooledFrame
 from narrows.errors import ConfigError
 
 Files = tuple[bytes, bytes]  # of the database and of its log

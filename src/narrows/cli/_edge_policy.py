@@ -19,13 +19,13 @@ from narrows.edge.policy.risk import NEVER, in_expectation, with_confidence
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame, is_video
-from narrows.edge.spool import Spool
 from narrows.edge.steer import Steer
 from narrows.edge.steered import run_steered
 from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.cli._edge_run import EdgeOptions
+    from narrows.edge.spool import Spool
 
 
 def run_policy(

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import Manifest
 from narrows.edge.camera import Camera
@@ -21,9 +21,11 @@ from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame, is_video, open_source
-from narrows.edge.spool import Spool
 from narrows.errors import ConfigError, LinkError
 from narrows.security.plaintext import allow_plain_text
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool
 
 OnRecord = Callable[[FrameRecord], None]
 OnStop = Callable[[], None]
@@ -149,7 +151,7 @@ def _run_fixed(
     source: Iterator[SourceFrame],
     on_record: OnRecord,
     tally: Tally,
-    spool: Spool | None,
+    spool: "Spool | None",
     on_stop: OnStop,
 ) -> dict[str, Any]:
     encoder = _encoder(options, folder, Manifest.load(folder))
@@ -162,10 +164,12 @@ def _run_fixed(
 
 
 @contextmanager
-def _spool(options: EdgeOptions) -> Iterator[Spool | None]:
+def _spool(options: EdgeOptions) -> "Iterator[Spool | None]":
     if options.spool is None:
         yield None
         return
+    from narrows.edge.spool import Spool
+
     with Spool(options.spool, options.spool_mb << 20) as spool:
         yield spool
 
