@@ -24,6 +24,7 @@ from narrows.errors import ConfigError
 
 log = logging.getLogger(__name__)
 FILE, DAMAGED = "spool.sqlite", "spool.damaged.sqlite"
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)  # the latter where SQLite quotes what it read
 # What SQLite says where the file may be whole for all that.
 OUTSIDE = ("locked", "unable to open", "disk I/O", "disk is full")
 SCHEMA = 1  # a file of another is set aside, as a damaged one is
@@ -177,13 +178,13 @@ class Spool:
         try:
             try:
                 return action()
-            except sqlite3.DatabaseError as error:
+            except DAMAGE as error:
                 if any(cause in str(error) for cause in OUTSIDE):
                     raise
                 self.close()
                 self._rename(error)
                 return action()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise OSError(f"{self.path}: {error}") from None
 
     def _rename(self, error: Exception) -> None:
