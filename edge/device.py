@@ -7,106 +7,27 @@ with a frame rate it is captured when due, and what it waits for room counts as 
 import asyncio
 import contextlib
 import itertools
-import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from time import monotonic_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from narrows.edge.backlog import Backlog
 from narrows.edge.encoder import Encoder
-from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.observer import LinkObserver
-from narrows.edge.outcome import NOT_ENCODED, NOTHING, OK, Label, Outcome
-from narrows.edge.payload import Payload
-from narrows.edge.policy.policy import Decision
+from narrows.edge.outcome import LINK, NOT_ENCODED, OK, Label, Outcome
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.renewal import watch_bundle
+from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run, judge
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
-from narrows.errors import ConfigError, LinkError, NarrowsError
+from narrows.errors import LinkError
 from narrows.telemetry.traces import open_traces
 
-log = logging.getLogger(__name__)
-OnRecord = Callable[[FrameRecord], None]
-Renew = Callable[[str], Encoder]
-
-
-@dataclass(frozen=True)
-class DeviceSettings:
-    """Where a device sends, and how."""
-
-    server: str
-    bundle: str = ""  # the name the server knows it by; empty: by the packet's digest
-    points: tuple[int, ...] = (0,)  # operating points, taken in turn
-    tasks: tuple[str, ...] = ()  # asked of every frame; none: all the bundle has
-    fps: float | None = None  # None: as fast as answers come
-    folders: tuple[str, ...] = ()  # class folders by label index, to tell right from wrong
-    link: LinkSettings = field(default_factory=LinkSettings)
-    digest: str = ""  # of the version it begins with
-
-    def __post_init__(self) -> None:
-        if self.fps is not None and self.fps <= 0:
-            raise ConfigError(f"fps is {self.fps}: expected more than 0")
-
-
-@dataclass
-class Run:
-    """One run's moving parts."""
-
-    source: Iterator[SourceFrame]
-    encoder: Encoder
-    settings: DeviceSettings
-    on_record: OnRecord
-    tally: Tally
-    renew: Renew | None
-    digest: str
-
-    async def on_version(self, digest: str) -> bool:
-        """Frames from now on are coded by that version; False: it cannot be had yet.
-
-        One that is not fit for use changes nothing.
-        """
-        if self.renew is None or digest == self.digest:
-            return True
-        try:
-            self.encoder, self.digest = await asyncio.to_thread(self.renew, digest), digest
-            self.tally.renewals += 1
-        except LinkError as error:
-            log.info("the bundle stays as it was for now: %s", error)
-            return False
-        except (NarrowsError, OSError) as error:
-            log.error("the bundle stays as it was: %s", error)
-        return True
-
-    def produce(self, point: int) -> tuple[SourceFrame, Payload | Exception] | None:
-        """Capture and encode the next frame; None at the source's end. Runs in a worker thread."""
-        frame = next(self.source, None)
-        if frame is None:
-            return None
-        try:
-            return frame, self.encoder.encode(frame.image, point)
-        except (NarrowsError, OSError, ValueError) as error:  # one strange picture
-            return frame, error
-
-    def finish(
-        self,
-        frame: SourceFrame,
-        point: int | None,
-        outcome: Outcome,
-        decision: Decision | None = None,
-    ) -> None:
-        """Note a frame's outcome and tell the caller."""
-        timing = outcome.timing
-        stages = {k: v / 1e6 for k, v in vars(timing).items()} if timing is not None else {}
-        correct = judge(frame, outcome.labels, self.settings.folders)
-        record = FrameRecord(
-            frame.name, frame.label, correct, point, outcome, stages, frame.image, decision
-        )
-        self.tally.add(record)
-        self.on_record(record)
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 
 def run_device(
@@ -116,19 +37,24 @@ def run_device(
     on_record: OnRecord,
     tally: Tally | None = None,
     renew: Renew | None = None,
+    spool: "Spool | None" = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.
 
     `error` in it says why a run ended early: a server that stays away ends it, with an outcome
     for every frame captured. SIGINT and SIGTERM end the capture; what is in flight is answered.
     `renew` fetches the version of the bundle that has that digest: LinkError, if it is not there.
+    `spool` keeps what is not answered, and what it holds is sent whenever there is room. With it
+    and a frame rate, a frame for which there is no room is kept instead of waiting.
+    `on_stop` is called at the signal: it ends a source that waits for its next frame.
 
     Raises:
         LinkError: no server could be reached to begin with.
         SourceError: the one picture asked for is not readable.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest)
+    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest, spool, on_stop)
     return asyncio.run(drive(run, _send_all))
 
 
@@ -148,19 +74,42 @@ async def drive(
     ) as session:
         run.tally.started()
         watcher = _watch(run) if run.renew else None
-        with ThreadPoolExecutor(1, "capture") as worker, _stop_signal() as stop:
-            try:
-                frames = await send_all(run, session, worker, stop)
-            except Ended as ended:
-                frames, error = ended.frames, str(ended.cause)
-            finally:
-                if watcher:
-                    watcher.cancel()
-        await asyncio.gather(*frames)
-        await asyncio.sleep(0)  # the last outcomes' callbacks
+        with ThreadPoolExecutor(1, "capture") as worker, _stop_signal(run.on_stop) as stop:
+            async with _backlog(run, session, stop) as spooled:
+                try:
+                    frames = await send_all(run, session, worker, stop)
+                except Ended as ended:
+                    frames, error = ended.frames, str(ended.cause)
+                finally:
+                    if watcher:
+                        watcher.cancel()
+                await asyncio.gather(*frames)
+                await asyncio.sleep(0)  # the last outcomes' callbacks
     return run.tally.summary(
-        reconnects=session.reconnects, resent=session.resent, strays=session.strays, error=error
+        reconnects=session.reconnects,
+        resent=session.resent,
+        strays=session.strays,
+        spool=spooled or None,
+        error=error,
     )
+
+
+@contextlib.asynccontextmanager
+async def _backlog(
+    run: Run, session: Session, stop: asyncio.Event
+) -> AsyncIterator[dict[str, Any]]:
+    """Send what is in the spool beside the loop; its counts, once left."""
+    counts: dict[str, Any] = {}
+    if run.spool is None:
+        yield counts
+        return
+    run.backlog = Backlog(run.spool, run.tell_spooled)
+    sending = asyncio.ensure_future(run.backlog.send_all(session))
+    try:
+        yield counts
+        counts |= await run.backlog.finish(session, sending, stop)
+    finally:
+        sending.cancel()
 
 
 def _watch(run: Run) -> asyncio.Future[None]:
@@ -185,37 +134,36 @@ async def _send_all(
     pace = Pace(run.settings.fps)
     for point in itertools.cycle(run.settings.points):
         due_ns = await pace.due()
+        crowded = run.keeps_pace and session.full
         try:
-            await session.room()
+            if not crowded:
+                await session.room()
         except LinkError as error:
             raise Ended(error, in_flight) from None
         waited_ns = monotonic_ns() - due_ns if run.settings.fps else 0
         produced = None if stop.is_set() else await loop.run_in_executor(worker, run.produce, point)
+        if not crowded and (produced is None or isinstance(produced[1], Outcome)):
+            session.give_back()
         if produced is None:
-            session.give_back()
             break
-        frame, payload = produced
+        frame, made = produced
         run.tally.captured += 1
-        if isinstance(payload, Exception):
-            session.give_back()
-            run.finish(frame, point, Outcome(0, NOT_ENCODED, str(payload)))
+        if isinstance(made, Outcome):
+            run.finish(frame, point, made)
             continue
-        if payload.kind == "nothing":
-            session.give_back()
-            run.finish(frame, point, Outcome(0, NOTHING, "nothing in it", answered_by="local"))
+        coded = Coded(run.tally.captured, frame, made, point if made.kind == "packet" else None)
+        if crowded:
+            run.settle(coded, Outcome(0, LINK, "no room in the window"))
             continue
-        shown = point if payload.kind == "packet" else None
-        sent = session.send(payload, payload.started_ns - waited_ns)
+        sent = session.send(made, made.started_ns - waited_ns)
         in_flight.add(sent)
         sent.add_done_callback(in_flight.discard)
-        sent.add_done_callback(_finisher(run, frame, shown))
+        sent.add_done_callback(_finisher(run, coded))
     return in_flight
 
 
-def _finisher(
-    run: Run, frame: SourceFrame, point: int | None
-) -> Callable[[asyncio.Future[Outcome]], None]:
-    return lambda sent: run.finish(frame, point, sent.result())
+def _finisher(run: Run, coded: Coded) -> Callable[[asyncio.Future[Outcome]], None]:
+    return lambda sent: run.settle(coded, sent.result())
 
 
 class Pace:
@@ -236,13 +184,14 @@ class Pace:
 
 
 @contextlib.contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
+def _stop_signal(on_stop: Callable[[], None]) -> Iterator[asyncio.Event]:
     """Set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def on_signal() -> None:
         stop.set()
+        loop.run_in_executor(None, on_stop)
         for number in numbers:
             loop.remove_signal_handler(number)
 
@@ -270,7 +219,7 @@ def run_local(
         record = _local_record(number, frame, answerer, labels, folders)
         tally.add(record)
         on_record(record)
-    return tally.summary(reconnects=0, resent=0, strays=0, error="")
+    return tally.summary(reconnects=0, resent=0, strays=0, spool=None, error="")
 
 
 def _local_record(
@@ -290,12 +239,3 @@ def _local_record(
     stages = {"preprocess": found.preprocess_ns / 1e6, "network": found.network_ns / 1e6}
     correct = judge(frame, outcome.labels, folders)
     return FrameRecord(frame.name, frame.label, correct, None, outcome, stages, frame.image)
-
-
-def judge(frame: SourceFrame, labels: Sequence[Label], folders: Sequence[str]) -> bool | None:
-    """Whether the best label is the frame's own; None when either is unknown."""
-    if frame.label is None or not labels:
-        return None
-    best = labels[0]
-    by_folder = frame.folder is not None and frame.folder in folders[best.index : best.index + 1]
-    return by_folder or best.name.lower() == frame.label.lower()

@@ -95,6 +95,11 @@ class FeatureEncoder:
         coding = time.monotonic_ns() - begun
         return Payload("packet", packet, *place, *spent, coding, key, features.view)
 
+    def code_alone(self, features: Features, point: int) -> Payload:
+        """Code a latent that no other frame will be coded against. Raises as `code`."""
+        alone = FeatureEncoder(self._rule, self._head, self._codec, presence=self._presence)
+        return alone.code(features, point)
+
 
 class ImageEncoder:
     """JPEG or WebP of the preprocessed picture, for the unsplit network on the server."""

@@ -1,7 +1,6 @@
 """The device's part of a bundle, from the server into a cache; nothing unchecked is ever used."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import grpc
 
 from narrows.codec.manifest import HEAD_FILES, MANIFEST, SIGNATURE, Manifest
 from narrows.edge.link import MAX_MESSAGE_BYTES, check_address
+from narrows.edge.scratch import scratch_in, sync_to_disk
 from narrows.errors import BundleError, LinkError
 from narrows.protos.narrows.v1 import bundles_pb2, bundles_pb2_grpc
 from narrows.security.credentials import device_credentials
@@ -49,6 +49,7 @@ def fetch_bundle(
         )
         target = cache / info.digest.hex()
         if _holds(target, info.digest.hex(), trust):
+            (target / MANIFEST).touch()  # `kept_bundle` takes the one used last
             return target
         request = bundles_pb2.FetchBundleRequest(
             name=info.name, part=bundles_pb2.FetchBundleRequest.HEAD
@@ -60,6 +61,19 @@ def fetch_bundle(
     return target
 
 
+def kept_bundle(cache: Path, name: str, trust: Path | None = None) -> Path | None:
+    """The folder of the bundle `name` (empty: of any) that was used last, if a whole one is kept.
+
+    trust: as in `fetch_bundle`.
+    """
+    used = {path: path.stat().st_mtime_ns for path in cache.glob(f"*/{MANIFEST}")}
+    for manifest in sorted(used, key=lambda path: -used[path]):
+        folder = manifest.parent
+        if _holds(folder, folder.name, trust) and name in ("", Manifest.load(folder).name):
+            return folder
+    return None
+
+
 def _fetch(
     stub: bundles_pb2_grpc.BundlesStub,
     request: bundles_pb2.FetchBundleRequest,
@@ -69,10 +83,7 @@ def _fetch(
     timeout_s: float,
     trust: Path | None,
 ) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        arriving = Path(scratch) / "bundle"
-        arriving.mkdir()
+    with scratch_in(target.parent) as arriving:
         receive(stub.Fetch(request, timeout=timeout_s), arriving)
         _require(arriving, digest, address, trust)
         _move_into_place(arriving, target)
@@ -149,4 +160,7 @@ def _move_into_place(arriving: Path, target: Path) -> None:
     """Another process may have been first, or an old copy was damaged: replace file by file."""
     target.mkdir(exist_ok=True)
     for path in sorted(arriving.iterdir(), key=lambda p: p.name == MANIFEST):  # the manifest last
+        sync_to_disk(path)
         os.replace(path, target / path.name)
+    sync_to_disk(target)
+    sync_to_disk(target.parent)

@@ -19,7 +19,11 @@ LINK = "LINK"  # the server was given up
 CLOSED = "CLOSED"  # the session ended first
 NOT_ENCODED = "NOT_ENCODED"  # the device could not turn the picture into a payload
 NOTHING = "NOTHING"  # the device's filter saw nothing worth sending
+KEPT = "KEPT"  # no answer yet: in the spool, to be sent once the link is back
+DROPPED = "DROPPED"  # the spool was full of newer ones
 NEED_KEY_FRAME = "NEED_KEY_FRAME"
+# No answer came, which another time may bring one.
+LATER = frozenset({DEADLINE, LINK, CLOSED, "OVERLOADED", "QUOTA_EXCEEDED", "DEADLINE_EXCEEDED"})
 SURE = 0.5  # a box's score
 # Sending again may help: bytes changed on the way, a full queue, too fast, a server's bug, a lost
 # reference.

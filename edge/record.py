@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from narrows.edge.outcome import NOTHING, OK, Outcome
+from narrows.edge.outcome import KEPT, NOTHING, OK, Outcome
 from narrows.edge.policy.policy import Decision
 from narrows.errors import SourceError
 
@@ -32,6 +33,13 @@ class FrameRecord:
     timing_ms: dict[str, float]  # by stage; their sum is the latency
     image: Image.Image | None = None  # as the source gave it
     decision: Decision | None = None  # a policy's, and why
+    kept: bool = False  # in the spool: the server's answer will be a record of its own
+    captured_ns: int | None = None  # since 1970, of a frame that comes from the spool
+
+    @property
+    def captured(self) -> str | None:
+        """When, of a frame that comes from the spool: ISO 8601."""
+        return None if self.captured_ns is None else _utc(self.captured_ns)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of one line of `narrows edge --json`."""
@@ -56,6 +64,9 @@ class FrameRecord:
             "sendings": outcome.sendings,
             "answered_by": outcome.answered_by,
             "decision": None if self.decision is None else self.decision.to_json(),
+            "kept": self.kept,
+            "spooled": self.captured_ns is not None,
+            "captured": self.captured,
             "queue_depth": outcome.queue_depth,
             "batch_size": outcome.batch_size,
         }
@@ -75,6 +86,7 @@ class Tally:
     wire_bytes: int = 0
     skipped: int = 0
     skips: list[str] = field(default_factory=list)
+    dropped: int = 0  # of a camera's frames: there was a newer one
     startup_ms: float = 0.0
     started_cpu_s: float = 0.0  # of this process, before its first frame
     timings: deque[dict[str, float]] = field(
@@ -86,6 +98,10 @@ class Tally:
         self.skipped += 1
         if len(self.skips) < SHOWN_SKIPS:
             self.skips.append(str(error))
+
+    def drop(self) -> None:
+        """A camera gave a frame that nobody had time for."""
+        self.dropped += 1
 
     def started(self) -> None:
         """The first frame can be taken now: what came before was start-up."""
@@ -107,18 +123,21 @@ class Tally:
     def summary(self, **connection: Any) -> dict[str, Any]:
         """The summary object; `connection` adds what only a session knows."""
         answered = self.statuses[OK]
-        nothing = self.statuses[NOTHING]
-        failed = sum(self.statuses.values()) - answered - nothing
+        nothing, kept = self.statuses[NOTHING], self.statuses[KEPT]
+        failed = sum(self.statuses.values()) - answered - nothing - kept
+        told = (OK, NOTHING, KEPT)
         return {
             "frames": self.captured,
             "answered": answered,
             "local": self.local,
             "nothing": nothing,
+            "kept": kept,
             "failed": failed,
-            "lost": self.captured - answered - nothing - failed,
-            "errors": {s: n for s, n in sorted(self.statuses.items()) if s not in (OK, NOTHING)},
+            "lost": self.captured - answered - nothing - kept - failed,
+            "errors": {s: n for s, n in sorted(self.statuses.items()) if s not in told},
             "skipped": self.skipped,
             "skips": self.skips,
+            "dropped": self.dropped,
             "accuracy": self.correct / self.labelled if self.labelled else None,
             "packet_bytes": self.packet_bytes / answered if answered else None,
             "wire_bytes": self.wire_bytes / answered if answered else None,
@@ -129,6 +148,12 @@ class Tally:
             "cpu_ms": round((time.process_time() - self.started_cpu_s) * 1e3, 3),  # after it
             "peak_memory_bytes": peak_memory_bytes(),
         }
+
+
+def _utc(since_1970_ns: int) -> str:
+    """ISO 8601, to the millisecond."""
+    instant = datetime.fromtimestamp(since_1970_ns / 1e9, timezone.utc)
+    return instant.isoformat(timespec="milliseconds")
 
 
 def latency(timings: Sequence[dict[str, float]]) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic, monotonic_ns
 
-import grpc
-
 from narrows.edge.kept import Kept
 from narrows.edge.link import (
     MAX_MESSAGE_BYTES,
@@ -36,21 +34,16 @@ from narrows.edge.outcome import (
 from narrows.edge.payload import Payload
 from narrows.edge.spans import end_span
 from narrows.edge.steering import least_loaded
-from narrows.edge.stream import Owed, carry
+from narrows.edge.stream import Owed, carry, cause_of, is_final, was_silent
+from narrows.edge.terms import Terms
 from narrows.edge.timing import ClockOffset, DeviceStamps, frame_timing
+from narrows.edge.window import Window
 from narrows.errors import LinkError
 from narrows.protos.narrows.v1 import inference_pb2
 from narrows.telemetry.traces import Traces
 
 FIRST_ATTEMPT_S = 2.0  # to connect
 SLOWEST = 8_000  # bytes a second that a link is taken to carry
-
-# A stream refused for these reasons is refused again: waiting would not help.
-_FINAL = {
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.UNAUTHENTICATED,
-    grpc.StatusCode.PERMISSION_DENIED,
-}
 
 
 class Session:
@@ -83,12 +76,12 @@ class Session:
         self.settings = settings
         self.resent = 0  # sendings beyond each frame's first
         self.strays = 0  # answers nobody waited for: duplicates, or too late
-        self._bundle, self._tasks, self._traces = bundle, tuple(tasks), traces
+        self._terms, self._traces = Terms(bundle, tuple(tasks), settings.deadline_ms), traces
         self._observer = observer if observer is not None else Unobserved()
         self._next_id = 1
         self._kept: dict[int, Kept] = {}
         self._outbox: asyncio.Queue[int] = asyncio.Queue()
-        self._window = asyncio.Semaphore(settings.window)
+        self._window = Window(settings.window)
         self._clock: ClockOffset | None = None
         self._up = False  # the stream that is open now has shown a server
         self._connections = 0
@@ -153,26 +146,38 @@ class Session:
             self._window.release()
             raise self._failure
 
+    async def room_behind(self) -> None:
+        """`room` for a frame that has time: when the link is up and no live frame is held up."""
+        await self._window.acquire_behind()
+
+    async def link_gone(self) -> None:
+        """Wait until no server is there."""
+        await self._window.link_gone()
+
     def give_back(self) -> None:
         """Return a place taken by `room` that no frame will use."""
         self._window.release()
 
-    def send(self, payload: Payload, started_ns: int | None = None) -> asyncio.Future[Outcome]:
+    def send(
+        self, payload: Payload, started_ns: int | None = None, terms: Terms | None = None
+    ) -> asyncio.Future[Outcome]:
         """Send a frame for which `room` has been taken; the future never fails.
 
-        `started_ns` is the instant its latency counts from, if earlier than its encoding.
+        `started_ns` is the instant its latency counts from, if earlier than its encoding. `terms`
+        are the session's unless given.
         """
+        terms = self._terms if terms is None else terms
         frame_id, self._next_id = self._next_id, self._next_id + 1
         frame = inference_pb2.Frame(
             frame_id=frame_id,
-            bundle=self._bundle,
+            bundle=terms.bundle,
             source_width=payload.width,
             source_height=payload.height,
-            tasks=self._tasks,
+            tasks=terms.tasks,
             **{payload.kind: payload.data},  # type: ignore[arg-type]
         )
         started_ns = payload.started_ns if started_ns is None else started_ns
-        kept = self._keep(frame, payload, started_ns)
+        kept = self._keep(frame, payload, started_ns, terms.deadline_ms)
         if self._failure:
             self._settle(kept, kept.unanswered(LINK, str(self._failure)))
         elif frame.ByteSize() > MAX_MESSAGE_BYTES:
@@ -187,9 +192,11 @@ class Session:
         await self.room()
         return await self.send(payload)
 
-    def _keep(self, frame: inference_pb2.Frame, payload: Payload, started_ns: int) -> Kept:
+    def _keep(
+        self, frame: inference_pb2.Frame, payload: Payload, started_ns: int, deadline_ms: int
+    ) -> Kept:
         loop = asyncio.get_running_loop()
-        expires_ns = started_ns + self.settings.deadline_ms * 1_000_000
+        expires_ns = started_ns + deadline_ms * 1_000_000
         left_s = max(0.0, (expires_ns - monotonic_ns()) / 1e9)
         stages = (payload.preprocess_ns, payload.head_ns, payload.code_ns)
         kept = Kept(
@@ -197,7 +204,7 @@ class Session:
             stamps=DeviceStamps(*stages, started_ns=started_ns, sent_ns=monotonic_ns()),
             expires_ns=expires_ns,
             outcome=loop.create_future(),
-            expiry=loop.call_later(left_s, self._expire, frame.frame_id),
+            expiry=loop.call_later(left_s, self._expire, frame.frame_id, deadline_ms),
             backoff=Backoff(self.settings.backoff_initial_s, self.settings.backoff_cap_s),
             key=payload.key,
             view=payload.view,
@@ -215,7 +222,7 @@ class Session:
         while True:
             self._queue_all_again()
             opened_s = monotonic()
-            self.address = await least_loaded(self._addresses, self.settings, self._bundle)
+            self.address = await least_loaded(self._addresses, self.settings, self._terms.bundle)
             error = await carry(
                 self.address,
                 replace(self.settings, connect_timeout_s=self._connect_s(attempt)),
@@ -226,8 +233,9 @@ class Session:
                 self._on_sign,
             )
             self._observer.on_down()
+            self._window.on_link(up=False)
             attempt = 0 if self._up else attempt + 1
-            self._given_up += self._up and _was_silent(error)
+            self._given_up += self._up and was_silent(error)
             self._up = False
             self._drop_what_broke_it(error)
             if self._alive_s > opened_s:  # it was up: the outage starts now
@@ -235,7 +243,7 @@ class Session:
             if self._alive_s - opened_s > self.settings.backoff_cap_s:
                 self._backoff.reset()
             left_s = self._alive_s + self.settings.give_up_s - monotonic()
-            if left_s <= 0 or _is_final(error):
+            if left_s <= 0 or is_final(error):
                 return self._give_up(error)
             await asyncio.sleep(min(self._backoff.next_s(), left_s))
 
@@ -259,9 +267,9 @@ class Session:
     def _drop_what_broke_it(self, error: Exception) -> None:
         """A message over the server's limit ends the stream: sent again, it would end the next."""
         on_wire = [kept for kept in self._kept.values() if kept.on_wire]
-        if on_wire and "larger than max" in _cause(error):
+        if on_wire and "larger than max" in cause_of(error):
             largest = max(on_wire, key=lambda kept: kept.wire.message_bytes)
-            self._settle(largest, largest.unanswered("TOO_LARGE", _cause(error)))
+            self._settle(largest, largest.unanswered("TOO_LARGE", cause_of(error)))
 
     def _queue_all_again(self) -> None:
         """A new stream knows of no frame: send all that are kept, oldest first."""
@@ -288,6 +296,7 @@ class Session:
         self._connections += not self._up
         if not self._up:
             self._observer.on_up()
+            self._window.on_link(up=True)
         self._up = True
         if offset is not None:
             self._observer.on_ping(offset.round_trip_ns)
@@ -347,18 +356,17 @@ class Session:
         kept.retry = None
         self._outbox.put_nowait(kept.frame.frame_id)
 
-    def _expire(self, frame_id: int) -> None:
+    def _expire(self, frame_id: int, deadline_ms: int) -> None:
         kept = self._kept[frame_id]
         message = (
-            f"no answer from {self.address} within {self.settings.deadline_ms} ms, "
-            f"sent {kept.sendings} times"
+            f"no answer from {self.address} within {deadline_ms} ms, sent {kept.sendings} times"
         )
         self._settle(kept, kept.unanswered(DEADLINE, message))
 
     def _give_up(self, error: Exception) -> None:
-        why = "refused" if _is_final(error) else f"no server for {self.settings.give_up_s:g} s"
+        why = "refused" if is_final(error) else f"no server for {self.settings.give_up_s:g} s"
         self._failure = LinkError(
-            f"{self.address}: {why}: {_cause(error)}: is `narrows serve` running there?"
+            f"{self.address}: {why}: {cause_of(error)}: is `narrows serve` running there?"
         )
         self._settle_all(LINK, str(self._failure))
 
@@ -376,18 +384,3 @@ class Session:
         if not kept.outcome.done():  # its caller may have stopped waiting
             kept.outcome.set_result(outcome)
         self._window.release()
-
-
-def _is_final(error: Exception) -> bool:
-    return isinstance(error, grpc.aio.AioRpcError) and error.code() in _FINAL
-
-
-def _was_silent(error: Exception) -> bool:
-    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
-    return code is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error)

@@ -1,4 +1,4 @@
-"""Where frames come from: a picture, a folder, a tar of class folders, a video, a list on stdin.
+"""Where frames come from: a picture, folder, tar of class folders, video, camera, list on stdin.
 
 `open_source` checks what was named at once and returns an iterator that reads one picture at a
 time. One picture asked for by name must be readable; in a set an unreadable one is handed to
@@ -18,6 +18,8 @@ from narrows.errors import SourceError
 from narrows.images.files import MAX_FILE_BYTES, SUFFIXES, decode
 from narrows.images.labelled import LabelledImages
 
+STREAMS = ("rtsp", "rtsps", "http", "https")
+LIVE = ("camera", "v4l2", "gstreamer", "picamera2", *STREAMS)  # edge/camera.py
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"}
 
 
@@ -40,9 +42,12 @@ def open_source(
     labels: bool = False,
     part: str | None = None,
     on_skip: OnSkip = lambda error: None,
+    on_drop: Callable[[], None] = lambda: None,
     stdin: TextIO | None = None,
 ) -> Iterator[SourceFrame]:
     """Frames of a picture, video, folder or tar at `spec`, or of the paths on stdin if it is `-`.
+
+    A camera's name (`is_live`) gives a `Camera`; `on_drop` hears of frames that it had to drop.
 
     `labels` reads a folder as class folders; a tar always is one. `part` picks a part of such a
     set (its `val` or `test` where there is one, if None).
@@ -53,6 +58,10 @@ def open_source(
     """
     if spec == "-":
         return _listed(stdin or sys.stdin, on_skip)
+    if is_live(spec):
+        from narrows.edge.camera import open_camera
+
+        return open_camera(spec, on_drop)
     path = Path(spec)
     if not path.exists():
         raise SourceError(f"{spec}: expected a picture, folder, tar or video, found nothing")
@@ -67,7 +76,13 @@ def open_source(
 
 def is_video(spec: str) -> bool:
     """Whether a source's frames follow each other in time."""
-    return Path(spec).suffix.lower() in VIDEO_SUFFIXES
+    return is_live(spec) or Path(spec).suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_live(spec: str) -> bool:
+    """Whether a source is a camera or a stream, by its name."""
+    kind, colon, _ = spec.partition(":")
+    return spec == "picamera2" or (bool(colon) and kind in LIVE)
 
 
 def _is_tar(path: Path) -> bool:

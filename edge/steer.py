@@ -79,6 +79,10 @@ class Steer:
             return self._pictures[decision.choice.level].encode(seen.image, 0)
         return self._encoder.code(seen.features, decision.choice.level)
 
+    def code_alone(self, seen: Seen, point: int) -> Payload:
+        """The packet of a frame that is not sent now. Runs in a worker thread."""
+        return self._encoder.code_alone(seen.features, point)
+
     def own_outcome(self, seen: Seen, captured_ns: int, frame_id: int, why: str) -> Outcome:
         """The device's answer as a frame's outcome; LINK where the bundle has no exit head."""
         if seen.own is None:

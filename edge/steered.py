@@ -7,16 +7,22 @@ is late, the device's own stands in. A server that stays away ends nothing.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from narrows.edge.device import DeviceSettings, Ended, OnRecord, Pace, Renew, Run, drive
-from narrows.edge.outcome import NOT_ENCODED, NOTHING, Outcome
+from narrows.edge.device import Ended, Pace, drive
+from narrows.edge.outcome import LINK, NOT_ENCODED, NOTHING, Outcome
 from narrows.edge.policy.policy import Decision
 from narrows.edge.record import Tally
+from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run
 from narrows.edge.session import Session
 from narrows.edge.source import SourceFrame
 from narrows.edge.steer import Seen, Steer
 from narrows.errors import LinkError, NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool  # SQLite, for who keeps frames
+
+WORTH_KEEPING = frozenset({"link", "refused"})  # answered here for want of a better
 
 
 def run_steered(
@@ -26,13 +32,17 @@ def run_steered(
     on_record: OnRecord,
     tally: Tally | None = None,
     renew: Renew | None = None,
+    spool: "Spool | None" = None,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Have every frame of `source` answered; returns the summary, as `run_device` does.
 
     `settings.link.deadline_ms` is when the own answer stands in. `renew` gives a `Steer`.
+    `spool` keeps what the server did not answer, though it has an own answer; not what the policy
+    was sure enough of.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, steer, settings, on_record, tally, renew, settings.digest)
+    run = Run(source, steer, settings, on_record, tally, renew, settings.digest, spool, on_stop)
     return asyncio.run(drive(run, _send_all, steer))
 
 
@@ -57,9 +67,17 @@ async def _send_all(
         if not run.settings.fps:
             captured_ns = seen.features.started_ns
         decision = steer.choose(seen, captured_ns)
-        if decision.choice.kind == "local" or (run.settings.fps and session.full):
+        crowded = run.settings.fps is not None and session.full
+        local = decision.choice.kind == "local"
+        if local or crowded:
             own = steer.own_outcome(seen, captured_ns, 0, decision.why)
-            run.finish(frame, None, own, decision)
+            if run.backlog is None or (local and decision.why not in WORTH_KEEPING):
+                run.finish(frame, None, own, decision)
+                continue
+            point = run.settings.points[0]
+            alone = await loop.run_in_executor(worker, steer.code_alone, seen, point)
+            coded = Coded(run.tally.captured, frame, alone, point)
+            run.settle(coded, Outcome(0, LINK, decision.why), own, decision)
             continue
         try:
             await session.room()
@@ -71,10 +89,12 @@ async def _send_all(
             session.give_back()
             run.finish(frame, None, Outcome(0, NOTHING, "nothing in it", answered_by="local"))
             continue
+        level = decision.choice.level if payload.kind == "packet" else None
+        coded = Coded(run.tally.captured, frame, payload, level)
         sent = session.send(payload, captured_ns)
         in_flight.add(sent)
         sent.add_done_callback(in_flight.discard)
-        sent.add_done_callback(_finisher(run, steer, frame, seen, captured_ns, decision))
+        sent.add_done_callback(_finisher(run, steer, coded, seen, captured_ns, decision))
     return in_flight
 
 
@@ -90,14 +110,12 @@ def _look(run: Run, steer: Steer) -> tuple[SourceFrame, Seen | Exception] | None
 
 
 def _finisher(
-    run: Run, steer: Steer, frame: SourceFrame, seen: Seen, captured_ns: int, decision: Decision
+    run: Run, steer: Steer, coded: Coded, seen: Seen, captured_ns: int, decision: Decision
 ) -> Callable[[asyncio.Future[Outcome]], None]:
-    point = decision.choice.level if decision.choice.kind == "packet" else None
-
     def finish(sent: asyncio.Future[Outcome]) -> None:
-        outcome = sent.result()
+        outcome, own = sent.result(), None
         if not outcome.ok and seen.own is not None:
-            outcome = steer.own_outcome(seen, captured_ns, outcome.frame_id, outcome.status)
-        run.finish(frame, point if outcome.sendings else None, outcome, decision)
+            own = steer.own_outcome(seen, captured_ns, outcome.frame_id, outcome.status)
+        run.settle(coded, outcome, own, decision)
 
     return finish

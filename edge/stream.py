@@ -10,6 +10,13 @@ from narrows.edge.link import LinkSettings, measure_clock, open_channel
 from narrows.edge.timing import ClockOffset
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 
+# A stream refused for these reasons is refused again: waiting would not help.
+_FINAL = {
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
+
 
 class Owed(NamedTuple):
     """What a server owes."""
@@ -109,3 +116,21 @@ async def _first_failure(*parts: Coroutine[Any, Any, None]) -> Exception:
     if isinstance(error, (grpc.aio.AioRpcError, StreamEnded)):
         return error
     raise error or AssertionError("a stream's parts end with an error")  # ours: a bug
+
+
+def is_final(error: Exception) -> bool:
+    """Whether the next stream would end as this one did."""
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() in _FINAL
+
+
+def was_silent(error: Exception) -> bool:
+    """Whether it was given up for want of a sign of life."""
+    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
+    return code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def cause_of(error: Exception) -> str:
+    """For a person."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error)

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from narrows.codec.manifest import Manifest
-from narrows.edge.device import DeviceSettings, run_device
+from narrows.edge.device import run_device
 from narrows.edge.encoder import load_feature_encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.record import FrameRecord
+from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame
 from narrows.images.annotated import AnnotatedImages
 from narrows.images.annotations import Annotation

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from narrows.codec.manifest import Manifest
-from narrows.edge.device import DeviceSettings, run_device
+from narrows.edge.device import run_device
 from narrows.edge.encoder import load_feature_encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.record import FrameRecord
+from narrows.edge.run import DeviceSettings
 from narrows.edge.show import drawn
 from narrows.edge.source import SourceFrame, open_source
 from narrows.errors import ConfigError

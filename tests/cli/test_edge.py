@@ -85,6 +85,8 @@ def test_frames_that_fail_are_told_and_the_run_goes_on(pictures: Path, tiny_bund
         (("--window", "0"), "window is 0"),
         (("--local", "none.onnx"), "none.onnx"),
         (("--server", "nowhere"), "host:port"),
+        (("--spool", "/proc/spool"), "a folder that can be written"),
+        (("--spool", "spool", "--local", "none.onnx"), "leave out --local"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_exit_code_2(

@@ -12,13 +12,14 @@ from PIL import Image
 
 from narrows.codec import bitstream
 from narrows.codec.manifest import InputSpec, Manifest
-from narrows.edge.device import DeviceSettings, judge, run_device, run_local
+from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.head import OnnxHead
 from narrows.edge.link import LinkSettings
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.outcome import Label
 from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.run import DeviceSettings, judge
 from narrows.edge.source import SourceFrame
 from narrows.edge.timing import STAGES
 from narrows.errors import BundleError, ConfigError, LinkError

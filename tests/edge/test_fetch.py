@@ -1,5 +1,8 @@
 """A device uses a fetched bundle only when every byte is what the manifest says."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ import grpc
 import pytest
 
 from narrows.codec.manifest import HEAD_FILES, MANIFEST, Manifest
-from narrows.edge.fetch import fetch_bundle
+from narrows.edge.fetch import fetch_bundle, kept_bundle
 from narrows.errors import BundleError, LinkError
 from narrows.protos.narrows.v1 import bundles_pb2, bundles_pb2_grpc
 
@@ -117,3 +120,30 @@ def test_a_bundle_that_cannot_be_chosen_names_those_served(
 def test_no_server_is_a_link_error(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match=r"127\.0\.0\.1:1: cannot fetch"):
         fetch_bundle("127.0.0.1:1", "", tmp_path, timeout_s=0.3)
+
+
+def test_a_device_killed_while_it_fetches_leaves_a_whole_bundle_or_none(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[1] / "fetch_kills.py"
+    with serving(tiny_bundle) as (address, _):
+        command = [sys.executable, str(script), address, str(tmp_path / "cache"), "40"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["kills"] == 40
+    assert told["partial"] > 0
+    assert told["left"] == [Manifest.load(tiny_bundle).digest]  # what the killed left is gone
+
+
+def test_the_bundle_that_was_used_last_is_there_without_a_server(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    assert kept_bundle(tmp_path, "") is None
+    with serving(tiny_bundle) as (address, _):
+        folder = fetch_bundle(address, "tiny", tmp_path)
+    name = Manifest.load(tiny_bundle).name
+    assert kept_bundle(tmp_path, "") == kept_bundle(tmp_path, name) == folder
+    assert kept_bundle(tmp_path, "another") is None
+    (folder / "head.onnx").write_bytes(b"damaged")
+    assert kept_bundle(tmp_path, name) is None

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BLOCKED = ("torch", "torchvision", "ray", "compressai", "cv2")
+BLOCKED = ("torch", "torchvision", "ray", "compressai", "cv2", "sqlite3")
 BLOCK = f"""
 import sys
 class Refuse:

@@ -88,3 +88,19 @@ def test_a_server_that_was_never_there_ends_nothing(bundle, pictures):
     assert summary["answered"] == summary["local"] == FRAMES
     assert not summary["error"]
     assert {frame["answered_by"] for frame in frames} == {"local"}
+
+
+def test_what_was_answered_here_for_want_of_a_link_is_answered_by_the_server_later(
+    bundle, pictures, tmp_path
+):
+    spool = ("--policy", "--fps", "40", "--spool", str(tmp_path / "spool"))
+    frames, summary = device(pictures, "127.0.0.1:9", bundle, *spool)
+    assert summary["answered"] == summary["local"] == FRAMES == len(frames)
+    assert {frame["kept"] for frame in frames} == {True}
+    assert summary["spool"]["kept"] == summary["spool"]["left"] == FRAMES
+    with serving(bundle) as (_, address):
+        later, summary = device(pictures, address, bundle, *spool, "--limit", "1")
+    spooled = [frame for frame in later if frame["spooled"]]
+    assert [frame["name"] for frame in spooled[:FRAMES]] == [frame["name"] for frame in frames]
+    assert {(f["status"], f["answered_by"] == "local") for f in spooled} == {("OK", False)}
+    assert summary["spool"]["left"] == 0

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import EXIT, Manifest
-from narrows.edge.device import DeviceSettings
 from narrows.edge.encoder import ImageEncoder, load_feature_encoder
 from narrows.edge.policy.energy import EnergyBudget
 from narrows.edge.policy.estimator import LinkEstimator
@@ -18,6 +17,7 @@ from narrows.edge.policy.menu import menu_of
 from narrows.edge.policy.policy import RESERVE, DeadlinePolicy
 from narrows.edge.policy.risk import NEVER, in_expectation, with_confidence
 from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame, is_video
 from narrows.edge.steer import Steer
 from narrows.edge.steered import run_steered
@@ -25,9 +25,7 @@ from narrows.errors import ConfigError
 
 if TYPE_CHECKING:
     from narrows.cli._edge_run import EdgeOptions
-
-AWAY_S = 1e9  # a server may stay away for so long: the device answers by itself
-FIRST_WAIT_S = 1.0
+    from narrows.edge.spool import Spool
 
 
 def run_policy(
@@ -38,9 +36,11 @@ def run_policy(
     source: Iterator[SourceFrame],
     on_record: Callable[[FrameRecord], None],
     tally: Tally,
+    spool: Spool | None,
+    on_stop: Callable[[], None],
 ) -> dict[str, Any]:
     """Run a steered device; a server that is away ends it only where there is no own answer."""
-    from narrows.cli._edge_run import fetched_version
+    from narrows.cli._edge_run import AWAY_S, FIRST_WAIT_S, fetched_version
 
     energy = None if options.joules is None else EnergyBudget(options.joules)
     link = LinkEstimator(options.deadline_ms / 3000)
@@ -54,7 +54,8 @@ def run_policy(
     def renew(digest: str) -> Steer:
         return _steer(options, *fetched_version(options, digest), link, energy)
 
-    return run_steered(source, steer, settings, on_record, tally, renew if fetched else None)
+    renewing = renew if fetched else None
+    return run_steered(source, steer, settings, on_record, tally, renewing, spool, on_stop)
 
 
 def _steer(

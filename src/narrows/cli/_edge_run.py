@@ -7,22 +7,34 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import Manifest
-from narrows.edge.device import DeviceSettings, run_device, run_local
+from narrows.edge.camera import Camera
+from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
-from narrows.edge.fetch import cache_folder, fetch_bundle
+from narrows.edge.fetch import cache_folder, fetch_bundle, kept_bundle
 from narrows.edge.head import HeadKind
 from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
+from narrows.edge.run import DeviceSettings
 from narrows.edge.source import SourceFrame, is_video, open_source
 from narrows.errors import ConfigError, LinkError
 from narrows.security.plaintext import allow_plain_text
 
+if TYPE_CHECKING:
+    from narrows.edge.spool import Spool
+
 OnRecord = Callable[[FrameRecord], None]
+OnStop = Callable[[], None]
+AWAY_S = 1e9  # a server may stay away for so long where the device answers by itself, or keeps
+FIRST_WAIT_S = 1.0
+COUNTS = (
+    *("answered", "local", "nothing", "kept", "failed", "lost"),
+    *("skipped", "dropped", "reconnects", "resent"),
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ class EdgeOptions:
     trust: Path | None
     insecure: bool
     give_up_s: float
+    spool: Path | None
+    spool_mb: int
     heartbeat: Path | None
     show: int | None
     json: bool
@@ -68,21 +82,33 @@ def run_edge(options: EdgeOptions) -> None:
         raise ConfigError("--joules and --lose are for --policy: add it")
     if options.confidence is not None and options.lose is None:
         raise ConfigError("--confidence says how surely --lose holds: add it")
+    if options.spool is not None and options.local is not None:
+        raise ConfigError("--spool keeps what waits for a server: leave out --local")
     tally = Tally()
-    source = islice(
-        open_source(options.source, labels=options.labels, part=options.part, on_skip=tally.skip),
-        options.limit,
+    opened = open_source(
+        options.source,
+        labels=options.labels,
+        part=options.part,
+        on_skip=tally.skip,
+        on_drop=tally.drop,
     )
+    on_stop = opened.close if isinstance(opened, Camera) else lambda: None
+    source = islice(opened, options.limit)
     with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
         on_answer = beating(options.heartbeat, on_shown) if options.heartbeat else on_shown
-        summary = _run(options, source, on_answer, tally)
+        summary = _run(options, source, on_answer, tally, on_stop)
+        on_stop()
     _print_summary(summary, options.json)
     if summary["error"]:
         raise LinkError(summary["error"])
 
 
 def _run(
-    options: EdgeOptions, source: Iterator[SourceFrame], on_record: OnRecord, tally: Tally
+    options: EdgeOptions,
+    source: Iterator[SourceFrame],
+    on_record: OnRecord,
+    tally: Tally,
+    on_stop: OnStop,
 ) -> dict[str, Any]:
     folder, fetched = _bundle_folder(options)
     manifest = Manifest.load(folder)
@@ -100,20 +126,52 @@ def _run(
         link=LinkSettings(
             window=options.window,
             deadline_ms=options.deadline_ms,
-            give_up_s=options.give_up_s,
+            give_up_s=options.give_up_s if options.spool is None else AWAY_S,
+            first_wait_s=None if options.spool is None else FIRST_WAIT_S,
             tls=options.tls,
         ),
     )
-    if options.policy:
-        from narrows.cli._edge_policy import run_policy
+    with _spool(options) as spool:
+        if options.policy:
+            from narrows.cli._edge_policy import run_policy
 
-        return run_policy(options, folder, fetched, settings, source, on_record, tally)
-    encoder = _encoder(options, folder, manifest)
+            return run_policy(
+                options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+            )
+        return _run_fixed(
+            options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+        )
+
+
+def _run_fixed(
+    options: EdgeOptions,
+    folder: Path,
+    fetched: bool,
+    settings: DeviceSettings,
+    source: Iterator[SourceFrame],
+    on_record: OnRecord,
+    tally: Tally,
+    spool: "Spool | None",
+    on_stop: OnStop,
+) -> dict[str, Any]:
+    encoder = _encoder(options, folder, Manifest.load(folder))
 
     def renew(digest: str) -> Encoder:
         return _encoder(options, *fetched_version(options, digest))
 
-    return run_device(source, encoder, settings, on_record, tally, renew if fetched else None)
+    renewing = renew if fetched else None
+    return run_device(source, encoder, settings, on_record, tally, renewing, spool, on_stop)
+
+
+@contextmanager
+def _spool(options: EdgeOptions) -> "Iterator[Spool | None]":
+    if options.spool is None:
+        yield None
+        return
+    from narrows.edge.spool import Spool
+
+    with Spool(options.spool, options.spool_mb << 20) as spool:
+        yield spool
 
 
 def fetched_version(options: EdgeOptions, digest: str) -> tuple[Path, Manifest]:
@@ -135,7 +193,14 @@ def _bundle_folder(options: EdgeOptions) -> tuple[Path, bool]:
         return Path(options.bundle), False
     if "/" in options.bundle:
         raise ConfigError(f"--bundle {options.bundle}: no such folder")
-    return _fetched(options), True
+    try:
+        return _fetched(options), True
+    except LinkError:
+        stays = options.policy or options.spool is not None
+        kept = kept_bundle(cache_folder(), options.bundle, options.trust) if stays else None
+        if kept is None:
+            raise
+        return kept, True
 
 
 def _fetched(options: EdgeOptions) -> Path:
@@ -223,8 +288,9 @@ def _shown(port: int | None, on_record: OnRecord) -> Iterator[OnRecord]:
 
 def _line(record: FrameRecord) -> str:
     outcome = record.outcome
+    name = record.name if record.captured is None else f"{record.name} of {record.captured}"
     if not outcome.ok:
-        return f"{record.name}: {outcome.status}: {outcome.message}"
+        return f"{name}: {outcome.status}: {outcome.message}"
     said = [f"{label.name} ({label.probability:.0%})" for label in outcome.labels[:1]]
     if outcome.boxes is not None:
         sure = Counter(box.name for box in outcome.boxes if box.sure)
@@ -234,7 +300,7 @@ def _line(record: FrameRecord) -> str:
         said.append(" ".join(f"{share:.0%} {name}" for name, share in shares[:3]))
     if outcome.sendings:
         said.append(f"{outcome.wire.packet_bytes:,} bytes")
-    return f"{record.name}: {', '.join(said)}, {sum(record.timing_ms.values()):.1f} ms"
+    return f"{name}: {', '.join(said)}, {sum(record.timing_ms.values()):.1f} ms"
 
 
 def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
@@ -251,10 +317,11 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 
 def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    counts = ("answered", "local", "nothing", "failed", "lost", "skipped", "reconnects", "resent")
-    yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in counts)
+    yield "frames", f"{summary['frames']}: " + ", ".join(f"{summary[c]} {c}" for c in COUNTS)
     if summary["errors"]:
         yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())
+    if summary["spool"]:
+        yield "spool", ", ".join(f"{n} {what}" for what, n in summary["spool"].items() if n)
     if summary["accuracy"] is not None:
         yield "accuracy", f"{summary['accuracy']:.1%}"
     latency = summary["latency_ms"]

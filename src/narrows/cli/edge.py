@@ -9,7 +9,10 @@ import typer
 def edge(
     source: Annotated[
         str,
-        typer.Argument(help="A picture, folder, tar of class folders or video; - reads paths."),
+        typer.Argument(
+            help="A picture, folder, tar of class folders or video; - reads paths; a camera: "
+            "camera:0, v4l2:/dev/video0, rtsp://..., picamera2, gstreamer:PIPELINE."
+        ),
     ],
     server: Annotated[
         str,
@@ -107,6 +110,16 @@ def edge(
     give_up_seconds: Annotated[
         float, typer.Option(help="End when no server is there for so long.")
     ] = 30.0,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep frames that got no answer in this folder; they are sent once the link is "
+            "back, behind live ones, and the device never gives up."
+        ),
+    ] = None,
+    spool_mb: Annotated[
+        int, typer.Option(min=8, max=1 << 20, help="Of disk for --spool; the oldest go.")
+    ] = 64,
     heartbeat: Annotated[
         Path | None,
         typer.Option(help="Touch this file at every answer: `python -m narrows.edge.heartbeat`."),
@@ -159,6 +172,8 @@ def edge(
             trust=trust,
             insecure=insecure,
             give_up_s=give_up_seconds,
+            spool=spool,
+            spool_mb=spool_mb,
             heartbeat=heartbeat,
             show=show,
             json=json,
