@@ -4,6 +4,9 @@
 #include <narrows/narrows.h>
 #include <signal.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "frames.h"
 #include "options.h"
@@ -90,6 +93,9 @@ int main(int argc, char** argv) {
     return fputs(usage, stdout) == EOF;
   if (!parse_options(argc, argv, &o)) return BAD_ARGUMENT;
   signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error with a name */
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 16); /* what files and large frames took goes back at once */
+#endif
   if (narrows_open(o.bundle, &bundle) != NARROWS_OK)
     return complain("bundle", "%s", narrows_last_error()) + BAD_ARGUMENT;
   const int code = with_input(&o, bundle);

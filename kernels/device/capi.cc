@@ -53,6 +53,12 @@ struct Point {
   std::vector<Dequantiser> dequantisers;
 };
 
+Plan head_of(const std::string& folder, const Json& head) {
+  const Json* integer = head.find("int8_layers");
+  const Tensors weights(folder + (integer ? "/head_int8.safetensors" : "/head.safetensors"));
+  return plan_of_layers(integer ? *integer : head["layers"], weights);
+}
+
 std::vector<Point> points_of(const std::string& path, size_t channels, size_t count) {
   const Tensors tensors(path);
   const std::vector<float> gain = tensors.floats("gain"), back = tensors.floats("inverse_gain"),
@@ -103,10 +109,7 @@ struct narrows_bundle {
     rule = {size_of(input["short_side"]), input["max_aspect"].as_number()};
     if (!(rule.max_aspect >= 1 && rule.max_aspect <= 4096))
       throw std::invalid_argument("manifest.json: max_aspect: expected 1 to 4096");
-    const Json* integer = manifest["head"].find("int8_layers");
-    const Tensors weights(folder + (integer ? "/head_int8.safetensors" : "/head.safetensors"));
-    const Json& layers = integer ? *integer : manifest["head"]["layers"];
-    head = std::make_unique<Head>(plan_of_layers(layers, weights), isa());
+    head = std::make_unique<Head>(head_of(folder, manifest["head"]), isa());
     if (head->latent_shape(64 * stride, 64 * stride).channels != channels)
       throw std::invalid_argument("the head's channels are not the latent's");
     points = points_of(folder + "/tables.safetensors", channels,

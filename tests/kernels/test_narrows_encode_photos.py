@@ -50,8 +50,10 @@ def test_packets_here_are_pythons(
 def test_packets_of_an_arm_board_are_pythons(
     for_arm: Path, photographs: list[Pixels], packets: list[list[bytes]], board: str
 ) -> None:
-    frames = b"".join(map(ppm, photographs))
+    """Every photograph, and every point in its turn: an emulated board is slow."""
     for point in POINTS:
+        frames = b"".join(map(ppm, photographs[point :: len(POINTS)]))
         done = run(for_arm / "narrows-encode", BUNDLE, "--point", str(point), frames=frames,
                    before=(EMULATOR, "-cpu", board))  # fmt: skip
-        assert (done.code, done.packets == packets[point]) == (0, True), done.error
+        assert (done.code, done.error) == (0, "")
+        assert done.packets == packets[point][point :: len(POINTS)]

@@ -1,4 +1,4 @@
-/* A V4L2 camera in front of the C library's open, ioctl and poll: 64 x 48 YUYV frames of the file
+/* A V4L2 camera in place of the C library's open, ioctl and poll: 64 x 48 YUYV frames of the file
  * FILM, rows padded, the fourth marked broken. Only a poll that waits lets it film, into every
  * buffer it holds. After the film it is unplugged. */
 #define _GNU_SOURCE
