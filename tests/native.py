@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ARM = "aarch64-linux-gnu-"
+EMULATOR = "qemu-aarch64-static"
+BOARDS = {"cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}  # and what they are to show
 
 
 def needs(*tools: str) -> pytest.MarkDecorator:

@@ -53,6 +53,12 @@ struct Point {
   std::vector<Dequantiser> dequantisers;
 };
 
+Plan head_of(const std::string& folder, const Json& head) {
+  const Json* integer = head.find("int8_layers");
+  const Tensors weights(folder + (integer ? "/head_int8.safetensors" : "/head.safetensors"));
+  return plan_of_layers(integer ? *integer : head["layers"], weights);
+}
+
 std::vector<Point> points_of(const std::string& path, size_t channels, size_t count) {
   const Tensors tensors(path);
   const std::vector<float> gain = tensors.floats("gain"), back = tensors.floats("inverse_gain"),
@@ -84,6 +90,7 @@ std::vector<Point> points_of(const std::string& path, size_t channels, size_t co
 struct narrows_bundle {
   uint8_t prefix[4];  // of its digest, as packets carry it
   size_t channels, max_height, max_width, stride;
+  narrows_rule rule;
   std::unique_ptr<Head> head;
   std::vector<Point> points;
 
@@ -97,11 +104,12 @@ struct narrows_bundle {
     channels = size_of(latent["channels"]);
     max_height = size_of(latent["max_height"]);
     max_width = size_of(latent["max_width"]);
-    stride = size_of(manifest["input"]["stride"]);
-    const Json* integer = manifest["head"].find("int8_layers");
-    const Tensors weights(folder + (integer ? "/head_int8.safetensors" : "/head.safetensors"));
-    const Json& layers = integer ? *integer : manifest["head"]["layers"];
-    head = std::make_unique<Head>(plan_of_layers(layers, weights), isa());
+    const Json& input = manifest["input"];
+    stride = size_of(input["stride"]);
+    rule = {size_of(input["short_side"]), input["max_aspect"].as_number()};
+    if (!(rule.max_aspect >= 1 && rule.max_aspect <= 4096))
+      throw std::invalid_argument("manifest.json: max_aspect: expected 1 to 4096");
+    head = std::make_unique<Head>(head_of(folder, manifest["head"]), isa());
     if (head->latent_shape(64 * stride, 64 * stride).channels != channels)
       throw std::invalid_argument("the head's channels are not the latent's");
     points = points_of(folder + "/tables.safetensors", channels,
@@ -253,6 +261,8 @@ narrows_status narrows_open(const char* folder, narrows_bundle** bundle) {
 void narrows_close(narrows_bundle* bundle) { delete bundle; }
 
 int narrows_points(const narrows_bundle* bundle) { return static_cast<int>(bundle->points.size()); }
+
+narrows_rule narrows_input_rule(const narrows_bundle* bundle) { return bundle->rule; }
 
 narrows_status narrows_latent_shape(const narrows_bundle* bundle, size_t height, size_t width,
                                     narrows_shape* shape) {

@@ -88,10 +88,10 @@ struct Head::Packed {
   std::vector<float> scale, bias;
 };
 
-Head::Head(const Plan& plan, Isa isa) : kernels_(head_kernels(isa)), plan_(plan) {
-  check(plan);
-  for (size_t s = 0; s < plan.stages.size(); ++s) {
-    const Stage& stage = plan.stages[s];
+Head::Head(Plan plan, Isa isa) : kernels_(head_kernels(isa)), plan_(std::move(plan)) {
+  check(plan_);
+  for (size_t s = 0; s < plan_.stages.size(); ++s) {
+    Stage& stage = plan_.stages[s];
     Packed packed;
     packed.inputs = s ? filled(stage.inputs) : 3;
     packed.outputs = filled(stage.outputs);
@@ -99,7 +99,7 @@ Head::Head(const Plan& plan, Isa isa) : kernels_(head_kernels(isa)), plan_(plan)
     // Nothing divides by the zero of a channel that was filled up.
     const float rest = stage.combination == Combination::divide ? 1.0f : 0.0f;
     packed.bias = fill(stage.bias, packed.outputs, rest);
-    if (plan.integer) {
+    if (plan_.integer) {
       const size_t block = kernels_.integers.block(packed.outputs);
       const size_t run = (kernel * packed.inputs + 3) / 4 * 4;
       packed.quantised = pack(stage, stage.quantised, packed.inputs, packed.outputs, block, run, 4);
@@ -117,6 +117,8 @@ Head::Head(const Plan& plan, Isa isa) : kernels_(head_kernels(isa)), plan_(plan)
       packed.weights = pack(stage, stage.weight, packed.inputs, packed.outputs, block, run, 1);
       packed.floats = {packed.outputs, block, kernel, run, step, packed.weights.data()};
     }
+    stage.weight = {};
+    stage.quantised = {};
     packed_.push_back(std::move(packed));
   }
 }

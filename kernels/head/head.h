@@ -18,8 +18,9 @@ namespace narrows {
 
 class Head {
  public:
-  // Packs the weights. Throws std::invalid_argument for a plan that does not fit together.
-  Head(const Plan& plan, Isa isa);
+  // Packs the weights, and keeps no others. Throws std::invalid_argument for a plan that does not
+  // fit together.
+  Head(Plan plan, Isa isa);
   ~Head();
 
   // The latent of a picture: channels, height, width; zero height or width where it is too small.
@@ -37,7 +38,7 @@ class Head {
   class Rows;
 
   const HeadKernels kernels_;
-  const Plan plan_;
+  Plan plan_;  // without its weights
   std::vector<Packed> packed_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Rows>> idle_;

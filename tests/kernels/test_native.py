@@ -5,19 +5,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from native import configured, needs
+from native import ARM, BOARDS, EMULATOR, needs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
 ROUNDS = "100"
-ARM = "aarch64-linux-gnu-"
-EMULATOR = "qemu-aarch64-static"
-BOARDS = {"cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}
-
-
-def built(folder: Path, *options: str) -> Path:
-    """The check, built in `folder`."""
-    return configured(folder, "properties", "-DNARROWS_CHECKS=ON", *options) / "properties"
 
 
 def answer(*command: str) -> tuple[str, str]:
@@ -33,18 +25,6 @@ def here(library: Path) -> Path:
     return library / "properties"
 
 
-@pytest.fixture(scope="module")
-def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(
-        tmp_path_factory.mktemp("arm"),
-        "-DCMAKE_SYSTEM_NAME=Linux",
-        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-        f"-DCMAKE_C_COMPILER={ARM}gcc",
-        f"-DCMAKE_CXX_COMPILER={ARM}g++",
-        "-DCMAKE_EXE_LINKER_FLAGS=-static",
-    )
-
-
 @cache
 def expected(check: Path) -> tuple[str, str]:
     return answer(str(check), ROUNDS)
@@ -58,9 +38,8 @@ def test_every_instruction_set_here_agrees(here: Path, seed: str) -> None:
 
 
 @needs("cmake", "g++")
-def test_no_sanitiser_finds_anything(tmp_path: Path, here: Path) -> None:
-    check = built(tmp_path, "-DNARROWS_SANITISE=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo")
-    assert answer(str(check), ROUNDS) == expected(here)
+def test_no_sanitiser_finds_anything(sanitised: Path, here: Path) -> None:
+    assert answer(str(sanitised / "properties"), ROUNDS) == expected(here)
 
 
 @needs("cmake", "g++", f"{ARM}g++", EMULATOR)
@@ -68,7 +47,7 @@ def test_no_sanitiser_finds_anything(tmp_path: Path, here: Path) -> None:
 def test_an_arm_board_writes_and_computes_the_same_bytes(
     for_arm: Path, here: Path, board: str
 ) -> None:
-    names, digest = answer(EMULATOR, "-cpu", board, str(for_arm), ROUNDS)
+    names, digest = answer(EMULATOR, "-cpu", board, str(for_arm / "properties"), ROUNDS)
     assert names.split()[-1] == BOARDS[board]
     assert digest == expected(here)[1]
 

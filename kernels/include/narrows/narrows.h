@@ -34,6 +34,12 @@ typedef struct {
   size_t channels, height, width;
 } narrows_shape;
 
+/* What a photograph is brought to before the head (docs/bundle.md). */
+typedef struct {
+  size_t short_side; /* pixels */
+  double max_aspect; /* the long side at most so many short ones, cropped from the centre */
+} narrows_rule;
+
 /* Of the last call of this thread that failed. */
 NARROWS_API const char* narrows_last_error(void);
 
@@ -43,12 +49,14 @@ NARROWS_API narrows_status narrows_open(const char* folder, narrows_bundle** bun
 NARROWS_API void narrows_close(narrows_bundle* bundle);
 
 NARROWS_API int narrows_points(const narrows_bundle* bundle);
+NARROWS_API narrows_rule narrows_input_rule(const narrows_bundle* bundle);
 
 /* The latent of a picture. Sides are filled up to the head's stride by repeating the edge. */
 NARROWS_API narrows_status narrows_latent_shape(const narrows_bundle* bundle, size_t height,
                                                 size_t width, narrows_shape* shape);
 
-/* RGB, height x width x 3 bytes, resized by the bundle's rule (docs/bundle.md) -> its latent. */
+/* RGB, height x width x 3 bytes, resized by the bundle's rule -> its latent. edge/native/resize.c
+ * resizes as the Python device does. */
 NARROWS_API narrows_status narrows_run_head(const narrows_bundle* bundle, const uint8_t* picture,
                                             size_t height, size_t width, float* latent,
                                             size_t capacity);
