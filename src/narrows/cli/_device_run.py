@@ -104,6 +104,15 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
+def run_enroll(name: str, desk: str, out: Path, code: str, as_json: bool) -> None:
+    """Raises ConfigError, LinkError."""
+    from narrows.edge.board.enroll import enroll
+
+    enroll(desk, name, code, out)
+    told = {"name": name, "folder": str(out)}
+    print(json.dumps(told) if as_json else f"{out}: narrows edge SOURCE --tls {out}")
+
+
 def run_bench(bundle: Path, photographs: Path, frames: int, energy: str, as_json: bool) -> None:
     """Raises NarrowsError."""
     from rich.console import Console

@@ -44,6 +44,22 @@ def install(
 
 
 @device.command()
+def enroll(
+    name: Annotated[str, typer.Argument(help="This device's name, as `narrows pki admit` had it.")],
+    desk: Annotated[str, typer.Option(help="host:port of `narrows pki desk`.")],
+    out: Annotated[Path | None, typer.Option(help="Where key and certificates go; ./NAME.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="The one-time code; it is asked for by default.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Get this device's certificate for a one-time code. The key is made here and stays here."""
+    from narrows.cli._device_run import run_enroll
+
+    run_enroll(name, desk, out or Path(name), code or typer.prompt("code", err=True), json)
+
+
+@device.command()
 def doctor(
     server: Annotated[str | None, typer.Option(help="host:port, or several with commas.")] = None,
     tls: Annotated[

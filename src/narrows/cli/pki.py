@@ -56,6 +56,39 @@ def enroll(
 
 
 @pki.command()
+def admit(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(help="The device's name.")],
+    minutes: Annotated[float, typer.Option(min=1, help="How long the code is good.")] = 60.0,
+    json: Json = False,
+) -> None:
+    """Print a one-time code: `narrows device enroll NAME --desk HOST:50060` takes it."""
+    from json import dumps
+
+    from narrows.server.desk import admit as code_for
+
+    code = code_for(folder, name, 60 * minutes)
+    print(dumps({"name": name, "code": code, "minutes": minutes}) if json else code)
+
+
+@pki.command()
+def desk(
+    folder: Folder,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 50060,
+    days: Annotated[float, typer.Option(min=0.01, help="Of devices' certificates.")] = 7.0,
+    json: Json = False,
+) -> None:
+    """Certify devices that bring a code of `admit`, until SIGTERM.
+
+    It needs ca.key: run it where the authority is, while devices are enrolled.
+    """
+    from narrows.cli._pki_desk import run_desk
+
+    run_desk(folder, host, port, days, json)
+
+
+@pki.command()
 def revoke(
     folder: Folder,
     name: Annotated[str, typer.Argument(help="A device's or server's name.")],

@@ -9,11 +9,13 @@ A device is named by a URI in its certificate, `urn:narrows:device:NAME`; a serv
 and addresses. Neither can stand in for the other.
 """
 
+import fcntl
 import ipaddress
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -97,16 +99,34 @@ class Authority:
 
         `out` gets device.key, device.crt, ca.crt. Raises ConfigError for what is no name.
         """
-        _check_name(name)
+        check_name(name)
         names = [x509.UniformResourceIdentifier(DEVICE_URN + name)]
         return self._issue(name, "device", names, ExtendedKeyUsageOID.CLIENT_AUTH, out, days)
+
+    def certify(self, name: str, public: ec.EllipticCurvePublicKey, days: float = 7.0) -> bytes:
+        """A short-lived certificate (PEM) for a device that has its key itself.
+
+        Raises:
+            ConfigError: for what is no name.
+        """
+        check_name(name)
+        names = [x509.UniformResourceIdentifier(DEVICE_URN + name)]
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH
+        certificate = self._certified(name, names, purpose, public, days)
+        self._recorded(name, "device", certificate, "")
+        return _pem(certificate)
+
+    @property
+    def certificate(self) -> bytes:
+        """The authority's own, PEM."""
+        return _pem(self._certificate)
 
     def serve(self, name: str, hosts: list[str], out: Path, days: float = 90.0) -> Issued:
         """A key and a certificate for a server reached as `hosts`, DNS names or addresses.
 
         `out` gets server.key, server.crt, ca.crt and the revocation list. Raises ConfigError.
         """
-        _check_name(name)
+        check_name(name)
         if not hosts:
             raise ConfigError(f"server {name}: name at least one host or address it is reached by")
         names = [_host(host) for host in hosts]
@@ -142,11 +162,23 @@ class Authority:
     ) -> Issued:
         out.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._certified(name, names, purpose, key.public_key(), days)
+        write_key(out / f"{kind}.key", key)
+        _replace(out / f"{kind}.crt", _pem(certificate))
+        _replace(out / CERTIFICATE, _pem(self._certificate))
+        return self._recorded(name, kind, certificate, str(out.resolve()))
+
+    def _certified(
+        self,
+        name: str,
+        names: Sequence[x509.GeneralName],
+        purpose: x509.ObjectIdentifier,
+        public: ec.EllipticCurvePublicKey,
+        days: float,
+    ) -> x509.Certificate:
         now = datetime.now(timezone.utc)
-        certificate = (
-            _builder(
-                _named(name), self._certificate.subject, key.public_key(), now, timedelta(days=days)
-            )
+        return (
+            _builder(_named(name), self._certificate.subject, public, now, timedelta(days=days))
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -154,12 +186,12 @@ class Authority:
             .add_extension(self._identifier(), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        write_key(out / f"{kind}.key", key)
-        _replace(out / f"{kind}.crt", _pem(certificate))
-        _replace(out / CERTIFICATE, _pem(self._certificate))
+
+    def _recorded(self, name: str, kind: str, certificate: x509.Certificate, where: str) -> Issued:
         expires = certificate.not_valid_after_utc.isoformat()
-        row = Issued(name, kind, f"{certificate.serial_number:x}", expires, str(out.resolve()))
-        self._write_issued([*self.issued(), row])
+        row = Issued(name, kind, f"{certificate.serial_number:x}", expires, where)
+        with _alone(self.folder):  # a desk may be certifying meanwhile
+            self._write_issued([*self.issued(), row])
         return row
 
     def _identifier(self) -> x509.AuthorityKeyIdentifier:
@@ -231,7 +263,7 @@ def _named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ConfigError(f"name {name!r}: expected up to 63 letters, digits, dots, dashes")
 
@@ -240,12 +272,23 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        _check_name(host)
+        check_name(host)
         return x509.DNSName(host)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _replace(path: Path, data: bytes) -> None:

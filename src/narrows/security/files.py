@@ -6,6 +6,7 @@ from pathlib import Path
 from narrows.errors import ConfigError
 
 KEY, CERTIFICATE, ISSUED, REVOKED = "ca.key", "ca.crt", "issued.json", "revoked.pem"
+DESK_NAME = "desk.narrows"  # in the certificate of an authority's desk, wherever it is
 
 
 def read_key(path: Path) -> bytes:
