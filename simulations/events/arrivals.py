@@ -12,8 +12,3 @@ def poisson(rate: float, devices: int, seconds: float, seed: int) -> Iterator[tu
     rng, at = random.Random(seed), 0.0
     while (at := at + rng.expovariate(rate)) < seconds:
         yield at, rng.randrange(devices)
-
-
-def phases(devices: int, period_s: float, rng: random.Random) -> list[float]:
-    """When each of some cameras takes its first frame: they share no clock."""
-    return [rng.random() * period_s for _ in range(devices)]
