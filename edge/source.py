@@ -15,7 +15,7 @@ from typing import TextIO
 from PIL import Image
 
 from narrows.errors import SourceError
-from narrows.images.files import MAX_FILE_BYTES, SUFFIXES, decode
+from narrows.images.files import MAX_FILE_BYTES, decode, pictures_in
 from narrows.images.labelled import LabelledImages
 
 STREAMS = ("rtsp", "rtsps", "http", "https")
@@ -100,10 +100,7 @@ def _picture(path: Path, name: str | None = None) -> SourceFrame:
 
 
 def _folder(root: Path, on_skip: OnSkip) -> Iterator[SourceFrame]:
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise SourceError(f"{root}: expected pictures ({', '.join(sorted(SUFFIXES))}), found none")
-    return _each(((p, p.relative_to(root).as_posix()) for p in paths), on_skip)
+    return _each(((p, p.relative_to(root).as_posix()) for p in pictures_in(root)), on_skip)
 
 
 def _listed(lines: TextIO, on_skip: OnSkip) -> Iterator[SourceFrame]:

@@ -1,6 +1,5 @@
 """A device's first certificate, for the code that the authority's desk gave out."""
 
-import os
 import ssl
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from narrows.edge.link import check_address
 from narrows.errors import ConfigError, LinkError
 from narrows.protos.narrows.v1 import enrollment_pb2, enrollment_pb2_grpc
 from narrows.security.codes import pin_of, read_code
-from narrows.security.files import CERTIFICATE, DESK_NAME
+from narrows.security.files import CERTIFICATE, DESK_NAME, replace_file
 from narrows.security.keys import write_key
 
 PATIENCE_S = 15.0
@@ -45,10 +44,8 @@ def enroll(desk: str, name: str, code: str, out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_key(out / "device.key", key)
-        for file, data in ((CERTIFICATE, reply.authority), ("device.crt", reply.certificate)):
-            scratch = out / f"{file}.new"
-            scratch.write_bytes(data)
-            os.replace(scratch, out / file)
+        replace_file(out / CERTIFICATE, reply.authority)
+        replace_file(out / "device.crt", reply.certificate)
     except OSError as error:
         raise ConfigError(f"{out}: {error.strerror}") from None
 

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from narrows.errors import ConfigError
+from narrows.images.files import pictures_in
 from narrows.simulations.containers.numbered import claim
 from narrows.simulations.containers.program import run
 from narrows.simulations.links.link import Link, open_link
@@ -25,7 +25,6 @@ from narrows.simulations.links.relay import Relay
 
 HEARTBEAT = "/tmp/answered"
 CUT, RESTORE = signal.SIGUSR1, signal.SIGUSR2  # of the link: an outage
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def main(
@@ -48,9 +47,7 @@ def main(
     number = int(identity.name.rpartition("-")[2])
     named = links.split(";")
     link = open_link(named[number % len(named)])
-    pictures = sorted(p for p in photographs.rglob("*") if p.suffix.lower() in PICTURES)
-    if not pictures:
-        raise ConfigError(f"{photographs}: expected pictures ({', '.join(PICTURES)}), found none")
+    pictures = pictures_in(photographs)
     endless = itertools.islice(itertools.cycle(pictures), frames or None)
     command = ["--tls", str(identity), "--heartbeat", HEARTBEAT, "--fps", f"{fps:g}"]
     raise typer.Exit(asyncio.run(live(server, link, endless, [*command, *(option or ())])))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from narrows.codec.manifest import Manifest
 from narrows.errors import SourceError
-from narrows.images.files import SUFFIXES
+from narrows.images.files import pictures_in
 from narrows.images.labelled import LabelledImages
 from narrows.simulations.demo.figures import true_labels
 from narrows.simulations.demo.photographs import copy_entries
@@ -32,10 +32,8 @@ def photographs_of(
     if not source.exists():
         raise SourceError(f"{source}: expected a folder or a tar of photographs, found nothing")
     if source.is_dir() and not labels and part is None:
-        found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not found:
-            raise SourceError(f"{source}: expected photographs, found none")
-        return Photographs([path.resolve() for path in evenly(found, frames)], {})
+        chosen = evenly(pictures_in(source), frames)
+        return Photographs([path.resolve() for path in chosen], {})
     images = LabelledImages(source)
     paths = copy_entries(images, evenly(images.of_part(part), frames), scratch / "photographs")
     shown = {name.lower(): name for name in manifest.labels}

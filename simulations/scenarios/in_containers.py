@@ -66,7 +66,7 @@ class Fleet:
         return _run([*told, *command], os.environ | self.environment)
 
     def containers(self, service: str) -> list[str]:
-        """Their ids, in the order in which they were made."""
+        """Their ids, always in one order."""
         return sorted(self.compose("ps", "-q", service).split())
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.errors import LinkError
+from narrows.images.files import pictures_in
 from narrows.simulations.cpu_share import cpu_share
 from narrows.simulations.events.ways import Known
 from narrows.simulations.links.link import Link, open_link
@@ -38,26 +39,22 @@ def simulate_in_processes(
     """Every way in turn, each with a fresh server. Raises ConfigError, LinkError."""
     columns = empty()
     cameras = cameras_of(scenario, MOST_DEVICES, "in processes")
-    for options in map(edge_options, scenario.ways):
-        assert options  # all are known before the first is run
-    for way in scenario.ways:
-        run = Run(scenario, way, known, sorted(_pictures(photographs)), seed, show, columns)
+    pictures = pictures_in(photographs)
+    options = [edge_options(way) for way in scenario.ways]  # refused before the first is run
+    for way, told in zip(scenario.ways, options, strict=True):
+        run = Run(scenario, way, told, known, pictures, seed, show, columns)
         asyncio.run(run.live(cameras))
     return columns
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png")]
 
 
 class Run:
     """One way of a scenario."""
 
     def __init__(
-        self, scenario: Scenario, way: str, known: Known, pictures: Sequence[Path], seed: int,
-        show: Show, columns: Columns,
+        self, scenario: Scenario, way: str, options: Sequence[str], known: Known,
+        pictures: Sequence[Path], seed: int, show: Show, columns: Columns,
     ):  # fmt: skip
-        self._scenario, self._way, self._known = scenario, way, known
+        self._scenario, self._way, self._options, self._known = scenario, way, options, known
         self._pictures, self._seed, self._show, self._columns = pictures, seed, show, columns
         self._progress = Progress(way, scenario.seconds, float(scenario.deadline_ms))
         self._relays: dict[str, list[Relay]] = {name: [] for name in scenario.classes}
@@ -101,7 +98,7 @@ class Run:
         await asyncio.sleep(camera.period_s * rng.random())  # devices are not in step
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *command, *edge_options(self._way), stdin=pipe, stdout=pipe, limit=LINE_BYTES
+            *command, *self._options, stdin=pipe, stdout=pipe, limit=LINE_BYTES
         )
         assert process.stdin is not None
         assert process.stdout is not None

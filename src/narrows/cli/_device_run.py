@@ -16,7 +16,7 @@ from narrows.edge.board.update import Origin, update
 from narrows.edge.board.versions import Versions
 from narrows.edge.heartbeat import answers_within, seconds_since
 from narrows.errors import ConfigError
-from narrows.images.files import SUFFIXES
+from narrows.images.files import pictures_in
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Wanted:
 def run_update(wanted: Wanted, as_json: bool) -> int:
     """Exit code: 0, or 1 where it went back. Raises LinkError, BundleError."""
     origin = Origin(wanted.server, wanted.bundle, wanted.tls, wanted.trust)
-    pictures = _pictures(wanted.photographs) if wanted.photographs else []
+    pictures = pictures_in(wanted.photographs) if wanted.photographs else []
     restart, healthy = (lambda: None), (lambda: True)
     if wanted.service is not None:
         service, heartbeat = wanted.service, Path(HEARTBEAT.format(name=wanted.service))
@@ -93,15 +93,6 @@ def run_update(wanted: Wanted, as_json: bool) -> int:
     )
     print(json.dumps(asdict(updated)) if as_json else text)
     return int(updated.did == "went back")
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise ConfigError(
-            f"{folder}: expected pictures ({', '.join(sorted(SUFFIXES))}), found none"
-        )
-    return found
 
 
 def run_enroll(name: str, desk: str, out: Path, code: str, as_json: bool) -> None:
@@ -125,7 +116,7 @@ def run_bench(bundle: Path, photographs: Path, frames: int, energy: str, as_json
     with Progress(console=Console(stderr=True), transient=True, disable=as_json) as bar:
         task = bar.add_task("frames", total=points * frames)
         found = bench_board(
-            bundle, _pictures(photographs), frames, energy, step=lambda: bar.advance(task)
+            bundle, pictures_in(photographs), frames, energy, step=lambda: bar.advance(task)
         )
     if as_json:
         print(json.dumps(found))

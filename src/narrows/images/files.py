@@ -66,3 +66,12 @@ def decode(data: bytes, name: str) -> Image.Image:
         SyntaxError,
     ) as error:
         raise SourceError(f"{name}: not a readable picture: {error}") from None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Picture files below `folder`, by name. Raises SourceError: there is none."""
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise SourceError(f"{folder}: expected pictures ({kinds}), found none")
+    return found

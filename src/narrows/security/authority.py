@@ -9,13 +9,10 @@ A device is named by a URI in its certificate, `urn:narrows:device:NAME`; a serv
 and addresses. Neither can stand in for the other.
 """
 
-import fcntl
 import ipaddress
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -26,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from narrows.errors import ConfigError
-from narrows.security.files import CERTIFICATE, ISSUED, KEY, REVOKED
+from narrows.security.files import CERTIFICATE, ISSUED, KEY, REVOKED, alone, replace_file
 from narrows.security.keys import write_key
 
 DEVICE_URN = "urn:narrows:device:"
@@ -148,7 +145,7 @@ class Authority:
         self._write_revoked(sorted(self.revoked() | {int(row.serial, 16) for row in found}))
         for row in issued:
             if row.kind == "server" and (beside := Path(row.folder)).is_dir():
-                _replace(beside / REVOKED, (self.folder / REVOKED).read_bytes())
+                replace_file(beside / REVOKED, (self.folder / REVOKED).read_bytes())
         return found
 
     def _issue(
@@ -164,8 +161,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certified(name, names, purpose, key.public_key(), days)
         write_key(out / f"{kind}.key", key)
-        _replace(out / f"{kind}.crt", _pem(certificate))
-        _replace(out / CERTIFICATE, _pem(self._certificate))
+        replace_file(out / f"{kind}.crt", _pem(certificate))
+        replace_file(out / CERTIFICATE, _pem(self._certificate))
         return self._recorded(name, kind, certificate, str(out.resolve()))
 
     def _certified(
@@ -190,7 +187,7 @@ class Authority:
     def _recorded(self, name: str, kind: str, certificate: x509.Certificate, where: str) -> Issued:
         expires = certificate.not_valid_after_utc.isoformat()
         row = Issued(name, kind, f"{certificate.serial_number:x}", expires, where)
-        with _alone(self.folder):  # a desk may be certifying meanwhile
+        with alone(self.folder):  # a desk may be certifying meanwhile
             self._write_issued([*self.issued(), row])
         return row
 
@@ -199,7 +196,7 @@ class Authority:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
     def _write_issued(self, rows: list[Issued]) -> None:
-        _replace(self.folder / ISSUED, json.dumps([asdict(r) for r in rows], indent=1).encode())
+        replace_file(self.folder / ISSUED, json.dumps([asdict(r) for r in rows], indent=1).encode())
 
     def _write_revoked(self, serials: list[int]) -> None:
         now = datetime.now(timezone.utc)
@@ -214,7 +211,7 @@ class Authority:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
             builder = builder.add_revoked_certificate(entry.build())
         signed = builder.sign(self._key, hashes.SHA256())
-        _replace(self.folder / REVOKED, signed.public_bytes(serialization.Encoding.PEM))
+        replace_file(self.folder / REVOKED, signed.public_bytes(serialization.Encoding.PEM))
 
 
 def read_revoked(path: Path, authority: x509.Certificate) -> frozenset[int]:
@@ -278,21 +275,3 @@ def _host(host: str) -> x509.GeneralName:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time."""
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Whoever reads meanwhile sees the old file or the new one."""
-    scratch = path.with_name(path.name + ".new")
-    scratch.write_bytes(data)
-    os.replace(scratch, path)

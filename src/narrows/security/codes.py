@@ -6,11 +6,9 @@ their hashes: who reads it learns no code.
 """
 
 import base64
-import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from narrows.errors import ConfigError
+from narrows.security.files import alone, replace_file
 
 CODES = "codes.json"
 PIN_BYTES = SECRET_BYTES = 10
@@ -94,14 +93,9 @@ class Codes:
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Code]]:
         """The codes, written when the block ends; one process at a time."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            rows = json.loads(file.read() or "[]")
+        with alone(self._path.parent):
+            rows = json.loads(self._path.read_text()) if self._path.exists() else []
             codes = {row["name"]: Code(**row) for row in rows}
             yield codes
-            file.seek(0)
-            file.truncate()
-            json.dump([asdict(code) for code in codes.values()], file)
-            file.flush()
-            os.fsync(file.fileno())
+            told = json.dumps([asdict(code) for code in codes.values()])
+            replace_file(self._path, told.encode(), 0o600)

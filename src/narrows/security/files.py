@@ -1,6 +1,10 @@
 """The files of an authority and of those it certifies; a device reads its own by little code."""
 
+import fcntl
+import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from narrows.errors import ConfigError
@@ -34,3 +38,26 @@ def read_credentials(folder: Path, kind: str) -> tuple[bytes, bytes, bytes]:
         raise ConfigError(
             f"{folder}: no credentials of a {kind}: {error}: `narrows pki` makes them"
         ) from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time in that folder."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Whoever reads meanwhile, or after a power cut, sees the old file or the new one."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
