@@ -141,7 +141,10 @@ def test_the_folder_holds_everything_and_the_page_needs_nothing_else(run):
 
 
 def test_a_meter_is_read_around_the_devices_work(run, tiny_bundle, tmp_path):
-    """Of a steady 5 W nothing is above rest, and all is the machine's."""
+    """Of a steady 5 W nothing is above rest, and all is the machine's.
+
+    Nothing but what the clock passes between reading the meter and reading the time.
+    """
     pictures = json.loads((Path(run["run"]) / "config.json").read_text())["source"]
     with usb_meter(usb_frame(5000, 10_000, 5000)) as device:
         done = narrows(
@@ -153,6 +156,7 @@ def test_a_meter_is_read_around_the_devices_work(run, tiny_bundle, tmp_path):
     (row,) = result["rows"]
     assert result["energy"]["source"] == "um25c"
     assert not result["energy"]["is_model"]
-    assert row["energy"]["machine_joules_per_frame"] > 0
-    assert row["energy"]["joules_per_frame"] in (None, pytest.approx(0, abs=1e-9))
+    machine_j, frame_j = (row["energy"][f"{of}joules_per_frame"] for of in ("machine_", ""))
+    assert machine_j > 0
+    assert frame_j is None or frame_j == pytest.approx(0, abs=0.05 * machine_j)
     assert row["accuracy"] is None
