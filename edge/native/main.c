@@ -32,7 +32,8 @@ static int encode_frame(const narrows_bundle* bundle, int point, frames* from, r
                         packets* to, long frame) {
   static uint8_t packet[MAX_PACKET];
   const narrows_rule rule = narrows_input_rule(bundle);
-  const view seen = view_of(from->height, from->width, rule.short_side, rule.max_aspect);
+  const view seen =
+      view_of(from->height, from->width, rule.short_side, rule.max_aspect, rule.stride);
   narrows_shape shape;
   size_t size;
   /* It refuses what a bundle cannot mean before there is memory for it. */
@@ -40,8 +41,8 @@ static int encode_frame(const narrows_bundle* bundle, int point, frames* from, r
     return complain("bundle", "%s", narrows_last_error()) + BAD_ARGUMENT;
   const uint8_t* picture = read_picture(from, &seen, scaled);
   if (!picture) return BAD_INPUT;
-  if (narrows_encode_picture(bundle, picture, seen.height, seen.width, point, packet, sizeof packet,
-                             &size) != NARROWS_OK)
+  if (narrows_encode_picture(bundle, picture, seen.filled_height, seen.filled_width, point, packet,
+                             sizeof packet, &size) != NARROWS_OK)
     return complain("bundle", "%s", narrows_last_error()) + BAD_ARGUMENT;
   return packets_write(to, frame, packet, size) ? DONE : BAD_OUTPUT;
 }

@@ -12,15 +12,19 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 static size_t rounded(double value) { return (size_t)nearbyint(value); } /* half to even */
 
-view view_of(size_t height, size_t width, size_t short_side, double max_aspect) {
+static size_t filled(size_t side, size_t stride) { return (side + stride - 1) / stride * stride; }
+
+view view_of(size_t height, size_t width, size_t short_side, double max_aspect, size_t stride) {
   const double scale = (double)short_side / (double)smaller(height, width);
   const size_t longest = (size_t)(max_aspect * (double)short_side);
   const size_t limit = larger(1, rounded((double)longest / scale));
   const size_t high = smaller(height, limit), wide = smaller(width, limit);
-  view seen = {(width - wide) / 2, (height - high) / 2, high, wide, short_side, short_side};
+  view seen = {(width - wide) / 2, (height - high) / 2, high, wide, short_side, short_side, 0, 0};
   if (high > wide)
     seen.height = smaller(longest, larger(short_side, rounded((double)high * scale)));
   if (wide > high) seen.width = smaller(longest, larger(short_side, rounded((double)wide * scale)));
+  seen.filled_height = filled(seen.height, stride);
+  seen.filled_width = filled(seen.width, stride);
   return seen;
 }
 
@@ -76,7 +80,7 @@ struct resizer {
   size_t finished;  /* rows of the picture */
   uint8_t* window;  /* the last down.taps rows, already resized across; row y at y modulo taps */
   int32_t* sums;    /* width x 3 */
-  uint8_t* picture; /* height x width x 3 */
+  uint8_t* picture; /* filled_height x filled_width x 3 */
 };
 
 resizer* resizer_fit(resizer* kept, const view* seen) {
@@ -90,7 +94,7 @@ resizer* resizer_fit(resizer* kept, const view* seen) {
   if (axes) {
     made->window = malloc(made->down.taps * seen->width * 3);
     made->sums = malloc(seen->width * 3 * sizeof *made->sums);
-    made->picture = malloc(seen->height * seen->width * 3);
+    made->picture = malloc(seen->filled_height * seen->filled_width * 3);
   }
   if (made->window && made->sums && made->picture) return made;
   resizer_close(made);
@@ -134,6 +138,18 @@ static void resize_down(const resizer* r, size_t y, uint8_t* out) {
   for (size_t x = 0; x < row_bytes; ++x) out[x] = to_byte(r->sums[x]);
 }
 
+/* Row y of the picture, and below the last one the rows that repeat it. */
+static void finish_row(resizer* r, size_t y) {
+  const view* seen = &r->seen;
+  const size_t row_bytes = seen->filled_width * 3, last = (seen->width - 1) * 3;
+  uint8_t* row = r->picture + y * row_bytes;
+  resize_down(r, y, row);
+  for (size_t x = last + 3; x < row_bytes; x += 3) memcpy(row + x, row + last, 3);
+  if (y + 1 < seen->height) return;
+  for (size_t below = seen->height; below < seen->filled_height; ++below)
+    memcpy(r->picture + below * row_bytes, row, row_bytes);
+}
+
 void resizer_add(resizer* r, size_t y, const uint8_t* row) {
   const size_t row_bytes = r->seen.width * 3;
   if (y == 0) r->finished = 0;
@@ -141,10 +157,8 @@ void resizer_add(resizer* r, size_t y, const uint8_t* row) {
   y -= r->seen.top;
   resize_across(&r->across, row + 3 * r->seen.left, r->window + y % r->down.taps * row_bytes);
   while (r->finished < r->down.to &&
-         r->down.first[r->finished] + r->down.count[r->finished] <= y + 1) {
-    resize_down(r, r->finished, r->picture + r->finished * row_bytes);
-    ++r->finished;
-  }
+         r->down.first[r->finished] + r->down.count[r->finished] <= y + 1)
+    finish_row(r, r->finished++);
 }
 
 const uint8_t* resizer_picture(const resizer* resizer) { return resizer->picture; }

@@ -11,9 +11,10 @@
 typedef struct {
   size_t left, top, crop_height, crop_width;
   size_t height, width;
+  size_t filled_height, filled_width; /* to multiples of the head's stride */
 } view;
 
-view view_of(size_t height, size_t width, size_t short_side, double max_aspect);
+view view_of(size_t height, size_t width, size_t short_side, double max_aspect, size_t stride);
 
 typedef struct resizer resizer;
 
@@ -25,7 +26,8 @@ void resizer_close(resizer* resizer);
 /* Row `y` of the whole frame, RGB; from 0 on, in order. Row 0 begins a new picture. */
 void resizer_add(resizer* resizer, size_t y, const uint8_t* row);
 
-/* RGB, height x width x 3 bytes, once all rows were added. */
+/* RGB, filled_height x filled_width x 3 bytes, once all rows were added: the last column and row
+ * repeated, so that the head takes it as it lies. */
 const uint8_t* resizer_picture(const resizer* resizer);
 
 #endif

@@ -106,7 +106,7 @@ struct narrows_bundle {
     max_width = size_of(latent["max_width"]);
     const Json& input = manifest["input"];
     stride = size_of(input["stride"]);
-    rule = {size_of(input["short_side"]), input["max_aspect"].as_number()};
+    rule = {size_of(input["short_side"]), input["max_aspect"].as_number(), stride};
     if (!(rule.max_aspect >= 1 && rule.max_aspect <= 4096))
       throw std::invalid_argument("manifest.json: max_aspect: expected 1 to 4096");
     head = std::make_unique<Head>(head_of(folder, manifest["head"]), isa());

@@ -9,7 +9,7 @@ from encoding import Pixels, Run, expected, noise, ppm, run, unpacked
 from native import ROOT, needs
 from PIL import Image
 
-from narrows.images.preprocess import resize_and_crop
+from narrows.images.preprocess import pad_to_stride, resize_and_crop
 
 pytestmark = [needs("cmake", "g++", "gcc"), pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,7 +43,7 @@ def test_a_pipe_of_pictures_becomes_pythons_packets(
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("short_side", "max_aspect"), [(224, 2.0), (32, 1.5), (7, 1.0)])
-def test_pictures_of_any_size_are_resized_as_pillow_does(
+def test_pictures_of_any_size_are_resized_and_filled_as_python_does(
     library: Path, seed: int, short_side: int, max_aspect: float
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -55,7 +55,10 @@ def test_pictures_of_any_size_are_resized_as_pillow_does(
         capture_output=True,
         check=True,
     )
-    resized = [resize_and_crop(Image.fromarray(p), short_side, max_aspect) for p in pictures]
+    resized = [
+        pad_to_stride(resize_and_crop(Image.fromarray(p), short_side, max_aspect), 8)
+        for p in pictures
+    ]
     headers = [b"P6 %d %d 255\n" % (p.shape[1], p.shape[0]) for p in resized]
     assert done.stdout == b"".join(h + p.tobytes() for h, p in zip(headers, resized, strict=True))
 

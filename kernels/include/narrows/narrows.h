@@ -38,6 +38,7 @@ typedef struct {
 typedef struct {
   size_t short_side; /* pixels */
   double max_aspect; /* the long side at most so many short ones, cropped from the centre */
+  size_t stride;     /* sides are filled up to multiples of it by repeating the edge */
 } narrows_rule;
 
 /* Of the last call of this thread that failed. */
@@ -51,7 +52,7 @@ NARROWS_API void narrows_close(narrows_bundle* bundle);
 NARROWS_API int narrows_points(const narrows_bundle* bundle);
 NARROWS_API narrows_rule narrows_input_rule(const narrows_bundle* bundle);
 
-/* The latent of a picture. Sides are filled up to the head's stride by repeating the edge. */
+/* The latent of a picture. One whose sides are no multiples of the stride is copied and filled. */
 NARROWS_API narrows_status narrows_latent_shape(const narrows_bundle* bundle, size_t height,
                                                 size_t width, narrows_shape* shape);
 
