@@ -27,13 +27,15 @@ class Board:
 
     devices: Path = Path("/dev")
     synchronised: Path = Path("/run/systemd/timesync/synchronized")
+    controllers: Path = Path("/sys/fs/cgroup/cgroup.controllers")
     heat: HeatPlaces = field(default_factory=HeatPlaces)
     places: Places = field(default_factory=Places)
 
 
 def check_board(board: Board) -> list[Check]:
     """What needs no server."""
-    return [_kernels(), _clock(board), _camera(board), _sensor(board), *check_heat(board.heat)]
+    checks = [_kernels(), _clock(board), _camera(board), _sensor(board)]
+    return [*checks, *_memory_cap(board), *check_heat(board.heat)]
 
 
 def check_heat(places: HeatPlaces) -> list[Check]:
@@ -130,3 +132,13 @@ def _sensor(board: Board) -> Check:
     advice = "; ".join(f"{name}: {why}" for name, why in found.without.items())
     advice = f"energy is a model's: {advice}" if about.is_model else ""
     return Check("energy", about.name, not about.is_model, False, advice)
+
+
+def _memory_cap(board: Board) -> list[Check]:
+    """Whether a unit's MemoryMax holds, which Raspberry Pi OS starts without; [] where unknown."""
+    try:
+        there = "memory" in board.controllers.read_text().split()
+    except OSError:
+        return []
+    advice = "" if there else "cgroup_enable=memory in /boot/firmware/cmdline.txt, and a restart"
+    return [Check("memory cap", "holds" if there else "not kept", there, False, advice)]
