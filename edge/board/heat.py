@@ -73,7 +73,7 @@ class Heat:
 
     def __str__(self) -> str:
         degrees = [] if self.celsius is None else [f"{self.celsius:.0f} C"]
-        return ", ".join([*degrees, *self.held_back]) or "no heat"
+        return ", ".join([*degrees, *self.held_back]) or "not throttled"
 
 
 def read_heat(places: HeatPlaces) -> Heat | None:

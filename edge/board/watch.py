@@ -35,10 +35,11 @@ class HeatWatch:
 
     async def watch(self) -> None:
         """Until cancelled, or at once where the board tells nothing of its heat."""
-        while heat := await asyncio.to_thread(read_heat, self._places):
-            self._told = True
-            if self._cooling.hear(heat.hot, heat.cool, monotonic()):
-                self._tell(heat)
+        while (heat := await asyncio.to_thread(read_heat, self._places)) or self._told:
+            if heat is not None:  # else it may be told again: a sensor can be busy
+                self._told = True
+                if self._cooling.hear(heat.hot, heat.cool, monotonic()):
+                    self._tell(heat)
             await asyncio.sleep(self._every_s)
 
     def _tell(self, heat: Heat) -> None:
