@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows.edge.policy.baselines import EwmaPolicy, FixedPolicy
-from narrows.edge.policy.energy import EnergyBudget
+from narrows.edge.policy.energy import EnergyBudget, EnergyModel
 from narrows.edge.policy.estimator import LinkEstimator
 from narrows.edge.policy.exit import ExitAnswer
 from narrows.edge.policy.menu import Choice
@@ -151,6 +151,15 @@ def test_a_head_that_suddenly_takes_twice_as_long_is_believed_at_once(warmed):
     late = policy.choose(moment(now_s, spent_s=2 * in_time.spent_s))
     assert (late.choice, late.why) == (OWN, "link")
     assert policy.choose(in_time).choice == PICTURE
+
+
+def test_fewer_frames_leave_the_line_more_time_for_each():
+    better = Choice("packet", 0, 600, 0.82), Choice("packet", 1, 150, 0.81), OWN
+    free = EnergyBudget(1e9, EnergyModel(2.5, 0.0, 0.0))  # no price but the line's
+    policy = DeadlinePolicy(better, 0.6, 0.1, energy=free)
+    _, now_s = drive(policy, "28kbit,10ms", period_s=0.5)
+    chosen = [policy.choose(moment(now_s, one_in=n)).choice.level for n in (1, 2)]
+    assert chosen == [1, 0]
 
 
 def test_while_hot_a_point_of_accuracy_is_not_worth_many_times_the_energy(warmed):
