@@ -14,10 +14,12 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from narrows.edge.backlog import Backlog
+from narrows.edge.board.watch import HeatWatch
 from narrows.edge.encoder import Encoder
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.observer import LinkObserver
 from narrows.edge.outcome import LINK, NOT_ENCODED, OK, Label, Outcome
+from narrows.edge.pace import Pace
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.renewal import watch_bundle
 from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run, judge
@@ -39,6 +41,7 @@ def run_device(
     renew: Renew | None = None,
     spool: "Spool | None" = None,
     on_stop: Callable[[], None] = lambda: None,
+    heat: HeatWatch | None = None,
 ) -> dict[str, Any]:
     """Send every frame of `source`; returns the summary (`Tally.summary`) as a JSON object.
 
@@ -48,13 +51,16 @@ def run_device(
     `spool` keeps what is not answered, and what it holds is sent whenever there is room. With it
     and a frame rate, a frame for which there is no room is kept instead of waiting.
     `on_stop` is called at the signal: it ends a source that waits for its next frame.
+    `heat` has frames taken at a lower rate while the board is hot; none that is taken is left out.
 
     Raises:
         LinkError: no server could be reached to begin with.
         SourceError: the one picture asked for is not readable.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, encoder, settings, on_record, tally, renew, settings.digest, spool, on_stop)
+    run = Run(
+        source, encoder, settings, on_record, tally, renew, settings.digest, spool, on_stop, heat
+    )
     return asyncio.run(drive(run, _send_all))
 
 
@@ -73,7 +79,7 @@ async def drive(
         settings.server, settings.link, settings.bundle, settings.tasks, traces, observer
     ) as session:
         run.tally.started()
-        watcher = _watch(run) if run.renew else None
+        watchers = list(_watchers(run))
         with ThreadPoolExecutor(1, "capture") as worker, _stop_signal(run.on_stop) as stop:
             async with _backlog(run, session, stop) as spooled:
                 try:
@@ -81,7 +87,7 @@ async def drive(
                 except Ended as ended:
                     frames, error = ended.frames, str(ended.cause)
                 finally:
-                    if watcher:
+                    for watcher in watchers:
                         watcher.cancel()
                 await asyncio.gather(*frames)
                 await asyncio.sleep(0)  # the last outcomes' callbacks
@@ -90,6 +96,7 @@ async def drive(
         resent=session.resent,
         strays=session.strays,
         spool=spooled or None,
+        heat=run.heat.summary() if run.heat else None,
         error=error,
     )
 
@@ -112,10 +119,14 @@ async def _backlog(
         sending.cancel()
 
 
-def _watch(run: Run) -> asyncio.Future[None]:
+def _watchers(run: Run) -> Iterator[asyncio.Future[None]]:
+    """What runs beside the loop until it ends: newer versions are looked for, and heat."""
     settings = run.settings
-    watching = watch_bundle(settings.server, settings.link, settings.bundle, run.on_version)
-    return asyncio.ensure_future(watching)
+    if run.renew:
+        watching = watch_bundle(settings.server, settings.link, settings.bundle, run.on_version)
+        yield asyncio.ensure_future(watching)
+    if run.heat:
+        yield asyncio.ensure_future(run.heat.watch())
 
 
 class Ended(Exception):
@@ -131,9 +142,9 @@ async def _send_all(
 ) -> set[asyncio.Future[Outcome]]:
     """Capture and send until the source ends or `stop`; the frames still in flight."""
     loop, in_flight = asyncio.get_running_loop(), set[asyncio.Future[Outcome]]()
-    pace = Pace(run.settings.fps)
+    pace = Pace(run.settings.fps, stop)
     for point in itertools.cycle(run.settings.points):
-        due_ns = await pace.due()
+        due_ns = await pace.due(run.one_in)
         crowded = run.keeps_pace and session.full
         try:
             if not crowded:
@@ -164,23 +175,6 @@ async def _send_all(
 
 def _finisher(run: Run, coded: Coded) -> Callable[[asyncio.Future[Outcome]], None]:
     return lambda sent: run.settle(coded, sent.result())
-
-
-class Pace:
-    """When frames are due. A frame that is late does not make its followers hurry."""
-
-    def __init__(self, fps: float | None):
-        self._period_ns = round(1e9 / fps) if fps else 0
-        self._next_ns = monotonic_ns()
-
-    async def due(self) -> int:
-        """Wait until the next frame is due; that instant, in ns."""
-        early_ns = self._next_ns - monotonic_ns()
-        if early_ns > 0:
-            await asyncio.sleep(early_ns / 1e9)
-        due_ns = self._next_ns if early_ns > 0 else monotonic_ns()
-        self._next_ns = due_ns + self._period_ns
-        return due_ns
 
 
 @contextlib.contextmanager
@@ -219,7 +213,7 @@ def run_local(
         record = _local_record(number, frame, answerer, labels, folders)
         tally.add(record)
         on_record(record)
-    return tally.summary(reconnects=0, resent=0, strays=0, spool=None, error="")
+    return tally.summary(reconnects=0, resent=0, strays=0, spool=None, heat=None, error="")
 
 
 def _local_record(

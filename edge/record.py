@@ -35,6 +35,7 @@ class FrameRecord:
     decision: Decision | None = None  # a policy's, and why
     kept: bool = False  # in the spool: the server's answer will be a record of its own
     captured_ns: int | None = None  # since 1970, of a frame that comes from the spool
+    one_in: int = 1  # one frame in so many is taken now: more while the board is hot
 
     @property
     def captured(self) -> str | None:
@@ -67,6 +68,7 @@ class FrameRecord:
             "kept": self.kept,
             "spooled": self.captured_ns is not None,
             "captured": self.captured,
+            "one_in": self.one_in,
             "queue_depth": outcome.queue_depth,
             "batch_size": outcome.batch_size,
         }

@@ -9,6 +9,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from narrows.edge.backlog import Backlog
+from narrows.edge.board.watch import HeatWatch
 from narrows.edge.encoder import Encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.outcome import KEPT, LATER, NOT_ENCODED, NOTHING, Label, Outcome
@@ -88,6 +89,7 @@ class Run:
     digest: str
     spool: "Spool | None" = None
     on_stop: Callable[[], None] = lambda: None  # wakes who waits for a camera's frame
+    heat: HeatWatch | None = None
     backlog: Backlog | None = None  # of the spool, while the run lasts
 
     async def on_version(self, digest: str) -> bool:
@@ -106,6 +108,11 @@ class Run:
         except (NarrowsError, OSError) as error:
             log.error("the bundle stays as it was: %s", error)
         return True
+
+    @property
+    def one_in(self) -> int:
+        """One frame in so many is taken: more than 1 while the board is hot."""
+        return 1 if self.heat is None else self.heat.one_in
 
     @property
     def keeps_pace(self) -> bool:
@@ -139,8 +146,9 @@ class Run:
         """Note a frame's outcome and tell the caller."""
         stages, correct = stages_ms(outcome), judge(frame, outcome.labels, self.settings.folders)
         record = FrameRecord(
-            frame.name, frame.label, correct, point, outcome, stages, frame.image, decision, kept
-        )
+            frame.name, frame.label, correct, point, outcome, stages, frame.image, decision, kept,
+            one_in=self.one_in,
+        )  # fmt: skip
         self.tally.add(record)
         self.on_record(record)
 

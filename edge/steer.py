@@ -67,11 +67,15 @@ class Steer:
         own = None if self._exit is None else self._exit.answer(features.latent)
         return Seen(image, features, own, monotonic_ns() - started)
 
-    def choose(self, seen: Seen, captured_ns: int) -> Decision:
-        """What to do with it now. Runs in the event loop, as all that the policy hears."""
+    def choose(self, seen: Seen, captured_ns: int, one_in: int = 1) -> Decision:
+        """What to do with it now. Runs in the event loop, as all that the policy hears.
+
+        `one_in`: frames so many times fewer are taken, for the board is hot.
+        """
         now_s = monotonic()
         spent_s = max(0.0, now_s - captured_ns / 1e9)
-        return self.policy.choose(Moment(now_s, spent_s, seen.spent_ns / 1e9, seen.own))
+        moment = Moment(now_s, spent_s, seen.spent_ns / 1e9, seen.own, one_in)
+        return self.policy.choose(moment)
 
     def code(self, seen: Seen, decision: Decision) -> Payload:
         """The payload of what was chosen. Runs in a worker thread."""

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from narrows.edge.device import Ended, Pace, drive
+from narrows.edge.board.watch import HeatWatch
+from narrows.edge.device import Ended, drive
 from narrows.edge.outcome import LINK, NOT_ENCODED, NOTHING, Outcome
+from narrows.edge.pace import Pace
 from narrows.edge.policy.policy import Decision
 from narrows.edge.record import Tally
 from narrows.edge.run import Coded, DeviceSettings, OnRecord, Renew, Run
@@ -34,15 +36,18 @@ def run_steered(
     renew: Renew | None = None,
     spool: "Spool | None" = None,
     on_stop: Callable[[], None] = lambda: None,
+    heat: HeatWatch | None = None,
 ) -> dict[str, Any]:
     """Have every frame of `source` answered; returns the summary, as `run_device` does.
 
     `settings.link.deadline_ms` is when the own answer stands in. `renew` gives a `Steer`.
     `spool` keeps what the server did not answer, though it has an own answer; not what the policy
-    was sure enough of.
+    was sure enough of. While the board is hot by `heat`, frames are fewer and cost it less.
     """
     tally = tally if tally is not None else Tally()
-    run = Run(source, steer, settings, on_record, tally, renew, settings.digest, spool, on_stop)
+    run = Run(
+        source, steer, settings, on_record, tally, renew, settings.digest, spool, on_stop, heat
+    )
     return asyncio.run(drive(run, _send_all, steer))
 
 
@@ -51,12 +56,12 @@ async def _send_all(
 ) -> set[asyncio.Future[Outcome]]:
     """Capture, choose and send until the source ends or `stop`; the frames still in flight."""
     loop, in_flight = asyncio.get_running_loop(), set[asyncio.Future[Outcome]]()
-    pace = Pace(run.settings.fps)
+    pace = Pace(run.settings.fps, stop)
     while not stop.is_set():
-        captured_ns = await pace.due()
+        captured_ns = await pace.due(run.one_in)
         steer = run.encoder
         assert isinstance(steer, Steer)
-        looked = await loop.run_in_executor(worker, _look, run, steer)
+        looked = None if stop.is_set() else await loop.run_in_executor(worker, _look, run, steer)
         if looked is None:
             break
         run.tally.captured += 1
@@ -66,7 +71,7 @@ async def _send_all(
             continue
         if not run.settings.fps:
             captured_ns = seen.features.started_ns
-        decision = steer.choose(seen, captured_ns)
+        decision = steer.choose(seen, captured_ns, run.one_in)
         crowded = run.settings.fps is not None and session.full
         local = decision.choice.kind == "local"
         if local or crowded:

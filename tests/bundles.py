@@ -1,5 +1,6 @@
 """A small untrained bundle, real in every file: for tests that need a network but no accuracy."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from narrows.codec.frame import PointCoding
 from narrows.codec.inter import CONTEXTS, tables_of
 from narrows.codec.manifest import Manifest
 from narrows.codec.tables import CodingTables
+from narrows.edge.policy.exit import GRID, ExitHead
+from narrows.edge.policy.risk import Calibration
 from narrows.models.bottlenecks import build_encoder
 from narrows.models.bundle import (
     SplitNetwork,
+    add_exit,
     add_int8_head,
     add_inter_tables,
     latent_spec,
@@ -51,6 +55,17 @@ def renew(bundle: Path, version: str) -> Manifest:
     provenance = fields["provenance"] | {"version": version}
     write_manifest(bundle, fields | {"provenance": provenance})
     return Manifest.load(bundle)
+
+
+def calibrated(bundle: Path, folder: Path) -> Path:
+    """A copy that has an answer of its own, of random weights."""
+    shutil.copytree(bundle, folder)
+    manifest, rng = Manifest.load(folder), np.random.default_rng(0)
+    shape = len(manifest.labels), 2 * manifest.latent.channels * GRID**2
+    calibration = Calibration(np.zeros(1, np.float32), np.zeros(1, np.bool_))
+    weight, bias = rng.normal(size=shape).astype(np.float32), np.zeros(shape[0], np.float32)
+    add_exit(folder, ExitHead(weight, bias, 0.0, calibration).to_arrays(), {"accuracy": 0.2})
+    return folder
 
 
 def write_tiny_bundle(

@@ -66,7 +66,7 @@ def bench_board(
         "points": points, "peak_memory_bytes": peak_memory_bytes(),
         "energy": {"source": about.name, "covers": about.covers, "is_model": about.is_model,
                    "watts_at_rest": rest_w},
-        "heat": {check.name: check.found for check in check_heat(board)},
+        "heat": {check.name: check.found for check in check_heat(board.heat)},
     }  # fmt: skip
 
 

@@ -1,10 +1,7 @@
 """Is this board fit to be a device: processor, clock, camera, sensors, heat, certificate, link."""
 
 import asyncio
-import shutil
-import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,15 +11,14 @@ from cryptography import x509
 
 from narrows.codec.manifest import Manifest
 from narrows.edge.board.check import Check
+from narrows.edge.board.heat import HeatPlaces, read_heat
 from narrows.edge.energy.discover import Places, open_sensor
 from narrows.edge.link import LinkSettings, addresses_of, open_channel
 from narrows.errors import NarrowsError
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 
-HOT_C = 80.0  # where a Raspberry Pi's firmware begins to slow down
 RENEW_DAYS = 1.0
 PING_S = 5.0
-THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "temperature limit"}
 
 
 @dataclass(frozen=True)
@@ -30,33 +26,32 @@ class Board:
     """Where things are looked for: this machine's, by default."""
 
     devices: Path = Path("/dev")
-    thermal: Path = Path("/sys/class/thermal")
     synchronised: Path = Path("/run/systemd/timesync/synchronized")
-    vcgencmd: tuple[str, ...] = ("vcgencmd", "get_throttled")
+    controllers: Path = Path("/sys/fs/cgroup/cgroup.controllers")
+    heat: HeatPlaces = field(default_factory=HeatPlaces)
     places: Places = field(default_factory=Places)
 
 
 def check_board(board: Board) -> list[Check]:
     """What needs no server."""
-    return [_kernels(), _clock(board), _camera(board), _sensor(board), *check_heat(board)]
+    checks = [_kernels(), _clock(board), _camera(board), _sensor(board)]
+    return [*checks, *_memory_cap(board), *check_heat(board.heat)]
 
 
-def check_heat(board: Board) -> list[Check]:
+def check_heat(places: HeatPlaces) -> list[Check]:
     """Temperature and throttling, where the board tells of them."""
-    degrees = []
-    for zone in sorted(board.thermal.glob("thermal_zone*/temp")):
-        with suppress(OSError, ValueError):  # a zone that is switched off cannot be read
-            degrees.append(int(zone.read_text()) / 1e3)
-    checks = []
-    if degrees:
-        advice = "" if max(degrees) < HOT_C else "it slows down: give it a heat sink or a fan"
-        checks.append(Check("temperature", f"{max(degrees):.0f} C", not advice, False, advice))
-    if (bits := _throttled(board)) is not None:
-        told = [what for bit, what in THROTTLED.items() if bits >> bit & 1]
-        past = [what for bit, what in THROTTLED.items() if bits >> (bit + 16) & 1]
-        found = ", ".join(told) or (f"earlier: {', '.join(past)}" if past else "no")
-        advice = "" if not told + past else "a stronger power supply, or cooling"
-        checks.append(Check("throttled", found, not advice, False, advice))
+    heat, checks = read_heat(places), list[Check]()
+    if heat is None:
+        return checks
+    if heat.celsius is not None:
+        fine = heat.celsius < heat.limit_c
+        advice = "" if fine else f"over {heat.limit_c:.0f} C it slows down: a heat sink or a fan"
+        checks.append(Check("temperature", f"{heat.celsius:.0f} C", fine, False, advice))
+    if (heat.firmware, heat.cooling) != (None, None):
+        now, past = ", ".join(heat.held_back), ", ".join(heat.earlier)
+        found, fine = now or (f"earlier: {past}" if past else "no"), not now + past
+        advice = "" if fine else "a stronger power supply, or cooling"
+        checks.append(Check("throttled", found, fine, False, advice))
     return checks
 
 
@@ -139,12 +134,11 @@ def _sensor(board: Board) -> Check:
     return Check("energy", about.name, not about.is_model, False, advice)
 
 
-def _throttled(board: Board) -> int | None:
-    """The firmware's bits (vcgencmd get_throttled); None where this is no Raspberry Pi."""
-    if shutil.which(board.vcgencmd[0]) is None:
-        return None
-    done = subprocess.run(board.vcgencmd, capture_output=True, text=True, check=False)
-    name, _, bits = done.stdout.strip().partition("=")
-    with suppress(ValueError):
-        return int(bits, 16) if name == "throttled" else None
-    return None
+def _memory_cap(board: Board) -> list[Check]:
+    """Whether a unit's MemoryMax holds, which Raspberry Pi OS starts without; [] where unknown."""
+    try:
+        there = "memory" in board.controllers.read_text().split()
+    except OSError:
+        return []
+    advice = "" if there else "cgroup_enable=memory in /boot/firmware/cmdline.txt, and a restart"
+    return [Check("memory cap", "holds" if there else "not kept", there, False, advice)]

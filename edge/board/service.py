@@ -68,6 +68,7 @@ StateDirectory={name}
 CacheDirectory={name}
 WorkingDirectory=/var/lib/{name}
 MemoryMax={memory}M
+MemorySwapMax=0
 TasksMax=64
 NoNewPrivileges=yes
 ProtectSystem=strict

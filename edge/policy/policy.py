@@ -1,15 +1,15 @@
 """One choice a frame: the highest expected accuracy by its deadline, at the price of what it takes.
 
 A choice is worth its accuracy if its answer comes in time and the device's own if not, which stands
-by in either case. Two prices are taken off: of energy, where there is a budget, and of the line,
-since what is queued now makes later frames late.
+by in either case. Prices are taken off: of energy, where there is a budget; of heat, while there is
+too much of it; and of the line, since what is queued now makes later frames late.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from narrows.edge.policy.energy import EnergyBudget
+from narrows.edge.policy.energy import EnergyBudget, EnergyModel
 from narrows.edge.policy.estimator import LinkEstimator
 from narrows.edge.policy.exit import ExitAnswer
 from narrows.edge.policy.menu import Choice
@@ -17,6 +17,7 @@ from narrows.edge.policy.risk import NEVER
 
 Why = Literal["best", "confident", "link", "probe", "refused", "fixed", "rate"]
 LINE_PRICE = 0.15  # in accuracy, of a backlog that takes up a whole deadline
+HEAT_PRICE = 0.02  # in accuracy, of as much energy as the head took, while the board is hot
 WORTH = 0.005  # accuracy that sending a frame must gain
 PROBE_S = 2.0  # after so long without a frame one is sent to see whether the link is better
 RESERVE = 0.03  # share of a deadline kept for the device itself
@@ -31,6 +32,7 @@ class Moment:
     spent_s: float  # since its capture
     device_s: float  # of the device's own work, until an answer of its own
     own: ExitAnswer | None = None
+    one_in: int = 1  # frames so many times fewer than usual are taken: the board is hot
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class DeadlinePolicy:
         """
         self.menu, self.deadline_s, self.period_s = tuple(menu), deadline_s, period_s
         self.threshold, self.energy = threshold, energy
+        self._model = EnergyModel() if energy is None else energy.model
         self.link = link if link is not None else LinkEstimator(deadline_s / 3)
         self.on_sent, self.on_answer = self.link.on_sent, self.link.on_answer
         self.on_ping = self.link.on_ping
@@ -139,7 +142,9 @@ class DeadlinePolicy:
     def _rated(self, choice: Choice, moment: Moment) -> tuple[float, Decision]:
         familiar = moment.own is None or moment.own.familiar
         fallback = self._own.accuracy if familiar else 0.0
-        price = 0.0 if self.energy is None else self.energy.price(self._joules(choice, moment))
+        price = self._heat_price(choice, moment)
+        if self.energy is not None:
+            price += self.energy.price(self._joules(choice, moment))
         if choice.kind == "local":
             return fallback - price, Decision(choice, "link", 1.0, fallback)
         left_s = self.deadline_s * (1 - RESERVE) - moment.spent_s - choice.extra_s
@@ -147,10 +152,19 @@ class DeadlinePolicy:
         expected = chance * choice.accuracy + (1 - chance) * fallback
         waiting_s = self.link.ahead_s(moment.now_s) + self.link.silent_s(moment.now_s)
         backlog_s = waiting_s + self.link.air_s(choice.wire_bytes)
-        price += LINE_PRICE * max(0.0, backlog_s - self.period_s) / self.deadline_s
+        period_s = self.period_s * moment.one_in
+        price += LINE_PRICE * max(0.0, backlog_s - period_s) / self.deadline_s
         return expected - price - WORTH, Decision(choice, "best", chance, expected)
 
     def _joules(self, choice: Choice, moment: Moment) -> float:
-        assert self.energy is not None
         air_s = self.link.air_s(choice.wire_bytes)
-        return self.energy.model.joules(choice, moment.device_s, air_s)
+        return self._model.joules(choice, moment.device_s, air_s)
+
+    def _heat_price(self, choice: Choice, moment: Moment) -> float:
+        """What a choice adds to the head's energy is dear while that is too much already.
+
+        No budget of joules a frame is drawn tighter: fewer frames a second do that for all of them.
+        """
+        head_j = self._model.compute_w * max(moment.device_s, 1e-6)
+        hot = 1 - 1 / moment.one_in
+        return HEAT_PRICE * hot * (self._joules(choice, moment) / head_j - 1)

@@ -9,14 +9,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import made_up_board
 import numpy as np
 import pytest
+from made_up_board import put_cooling
 from PIL import Image
 
 from narrows.edge.camera import Camera, open_camera
+from narrows.edge.policy.cooling import FEWEST
 from narrows.edge.source import is_live, is_video, open_source
 from narrows.errors import SourceError
 from narrows.simulations.faults import Fault
@@ -201,23 +205,30 @@ def test_cameras_are_told_from_files_by_their_names() -> None:
     assert not any(is_live(s) for s in ("camera", "photos/camera:0", "video.mp4", "-"))
 
 
-def test_a_device_at_a_camera_ends_at_sigterm_with_every_frame_answered(
-    tiny_bundle: Path,
+def test_a_hot_device_at_a_camera_steps_down_and_ends_at_sigterm_with_every_frame_answered(
+    tiny_bundle: Path, tmp_path: Path
 ) -> None:
+    put_cooling(tmp_path, "cpufreq-cpu0", 1)
     serve = [sys.executable, "-m", "narrows.simulations.faults", "--fault", Fault.NONE.value]
     with motion_jpeg() as address, subprocess.Popen(serve, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         command = [
-            sys.executable, "-m", "narrows", "edge", address, "--bundle", str(tiny_bundle),
+            sys.executable, made_up_board.__file__, tmp_path, "edge", address,
+            "--bundle", tiny_bundle,
             "--server", f"127.0.0.1:{int(server.stdout.readline())}", "--json", "--deadline-ms",
             "60000",
         ]  # fmt: skip
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as device:
             assert device.stdout is not None
-            records = [json.loads(device.stdout.readline()) for _ in range(5)]
+            records: list[dict[str, Any]] = []
+            for line in islice(device.stdout, 5000):  # far more than it takes meanwhile
+                records.append(json.loads(line))
+                if records[-1]["one_in"] == FEWEST:
+                    break
             device.send_signal(signal.SIGTERM)
             *rest, last = (json.loads(line) for line in device.stdout)
         server.kill()
     assert device.returncode == 0
     assert {record["status"] for record in records + rest} == {"OK"}
     assert last["summary"]["frames"] == len(records + rest)
+    assert [step["one_in"] for step in last["summary"]["heat"]["steps"]] == [2, 4, 8]

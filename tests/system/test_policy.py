@@ -5,7 +5,6 @@ time (tests/simulations/links) say what the policy is worth.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -15,13 +14,9 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the server extra")
 
+from bundles import calibrated
 from PIL import Image
 from serving import PATIENCE_S, serving
-
-from narrows.codec.manifest import Manifest
-from narrows.edge.policy.exit import GRID, ExitHead
-from narrows.edge.policy.risk import Calibration
-from narrows.models.bundle import add_exit
 
 FRAMES = 40
 # Two seconds that carry all, four that carry nothing; every deadline of 1.5 s meets both.
@@ -30,13 +25,7 @@ BREAKS = "seconds,kbit/s,ms\n0,10000,5\n2,0,5\n4,0,5\n"
 
 @pytest.fixture(scope="module")
 def bundle(tiny_bundle, tmp_path_factory):
-    folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("policy") / "bundle")
-    manifest, rng = Manifest.load(folder), np.random.default_rng(0)
-    shape = len(manifest.labels), 2 * manifest.latent.channels * GRID**2
-    calibration = Calibration(np.zeros(1, np.float32), np.zeros(1, np.bool_))
-    weight, bias = rng.normal(size=shape).astype(np.float32), np.zeros(shape[0], np.float32)
-    add_exit(folder, ExitHead(weight, bias, 0.0, calibration).to_arrays(), {"accuracy": 0.2})
-    return folder
+    return calibrated(tiny_bundle, tmp_path_factory.mktemp("policy") / "bundle")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import EXIT, Manifest
+from narrows.edge.board.watch import HeatWatch
 from narrows.edge.encoder import ImageEncoder, load_feature_encoder
 from narrows.edge.policy.energy import EnergyBudget
 from narrows.edge.policy.estimator import LinkEstimator
@@ -38,6 +39,7 @@ def run_policy(
     tally: Tally,
     spool: Spool | None,
     on_stop: Callable[[], None],
+    heat: HeatWatch | None,
 ) -> dict[str, Any]:
     """Run a steered device; a server that is away ends it only where there is no own answer."""
     from narrows.cli._edge_run import AWAY_S, FIRST_WAIT_S, fetched_version
@@ -55,7 +57,7 @@ def run_policy(
         return _steer(options, *fetched_version(options, digest), link, energy)
 
     renewing = renew if fetched else None
-    return run_steered(source, steer, settings, on_record, tally, renewing, spool, on_stop)
+    return run_steered(source, steer, settings, on_record, tally, renewing, spool, on_stop, heat)
 
 
 def _steer(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from narrows.codec.manifest import Manifest
+from narrows.edge.board.watch import HeatWatch
 from narrows.edge.camera import Camera
 from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
@@ -20,7 +21,7 @@ from narrows.edge.link import LinkSettings, addresses_of
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.run import DeviceSettings
-from narrows.edge.source import SourceFrame, is_video, open_source
+from narrows.edge.source import SourceFrame, is_live, is_video, open_source
 from narrows.errors import ConfigError, LinkError
 from narrows.security.plaintext import allow_plain_text
 
@@ -73,8 +74,11 @@ class EdgeOptions:
     json: bool
 
 
-def run_edge(options: EdgeOptions) -> None:
-    """Run a device. Raises NarrowsError; LinkError also after a run the server did not survive."""
+def run_edge(options: EdgeOptions, heat: HeatWatch | None = None) -> None:
+    """Run a device. Raises NarrowsError; LinkError also after a run the server did not survive.
+
+    `heat` of this board, by default: a camera and what has a frame rate are slowed down by it.
+    """
     if options.local is None and options.tls is None:
         for address in addresses_of(options.server):
             allow_plain_text(address.rpartition(":")[0], options.insecure, force=True)
@@ -96,7 +100,7 @@ def run_edge(options: EdgeOptions) -> None:
     source = islice(opened, options.limit)
     with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
         on_answer = beating(options.heartbeat, on_shown) if options.heartbeat else on_shown
-        summary = _run(options, source, on_answer, tally, on_stop)
+        summary = _run(options, source, on_answer, tally, on_stop, heat or HeatWatch())
         on_stop()
     _print_summary(summary, options.json)
     if summary["error"]:
@@ -109,6 +113,7 @@ def _run(
     on_record: OnRecord,
     tally: Tally,
     on_stop: OnStop,
+    heat: HeatWatch,
 ) -> dict[str, Any]:
     folder, fetched = _bundle_folder(options)
     manifest = Manifest.load(folder)
@@ -131,15 +136,16 @@ def _run(
             tls=options.tls,
         ),
     )
+    slowed = heat if options.fps is not None or is_live(options.source) else None
     with _spool(options) as spool:
         if options.policy:
             from narrows.cli._edge_policy import run_policy
 
             return run_policy(
-                options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+                options, folder, fetched, settings, source, on_record, tally, spool, on_stop, slowed
             )
         return _run_fixed(
-            options, folder, fetched, settings, source, on_record, tally, spool, on_stop
+            options, folder, fetched, settings, source, on_record, tally, spool, on_stop, slowed
         )
 
 
@@ -153,6 +159,7 @@ def _run_fixed(
     tally: Tally,
     spool: "Spool | None",
     on_stop: OnStop,
+    heat: HeatWatch | None,
 ) -> dict[str, Any]:
     encoder = _encoder(options, folder, Manifest.load(folder))
 
@@ -160,7 +167,7 @@ def _run_fixed(
         return _encoder(options, *fetched_version(options, digest))
 
     renewing = renew if fetched else None
-    return run_device(source, encoder, settings, on_record, tally, renewing, spool, on_stop)
+    return run_device(source, encoder, settings, on_record, tally, renewing, spool, on_stop, heat)
 
 
 @contextmanager
@@ -322,6 +329,9 @@ def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "errors", ", ".join(f"{n} {status}" for status, n in summary["errors"].items())
     if summary["spool"]:
         yield "spool", ", ".join(f"{n} {what}" for what, n in summary["spool"].items() if n)
+    if summary["heat"]:
+        heat = summary["heat"]
+        yield "heat", f"throttled for {heat['throttled_s']:.0f} s, {len(heat['steps'])} steps"
     if summary["accuracy"] is not None:
         yield "accuracy", f"{summary['accuracy']:.1%}"
     latency = summary["latency_ms"]

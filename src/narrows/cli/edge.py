@@ -140,6 +140,9 @@ def edge(
     to bring it in time, else the device's own (`narrows bundle calibrate`), which stands in for
     what comes late and while the server is away.
 
+    While heat holds the board's processor back, a camera's frames and those of --fps are taken at a
+    half, a quarter or an eighth of their rate; a line on stderr and the summary say so.
+
     Latency is split into named parts; peak memory and start-up time come last. Exit code 2 when
     the server could not be reached or stayed away.
     """

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from command_line import narrows
+from made_up_board import NOWHERE, places, put, put_cooling, put_zone
 from serving import process
 
 from narrows.edge.board.check import Check
@@ -14,21 +15,15 @@ from narrows.edge.energy.discover import Places
 from narrows.security.authority import Authority
 
 
-def board(tmp_path, throttled: str | None = None, temperature: int | None = None) -> Board:
+def board(tmp_path, throttled: str | None = None, temperature: float | None = None) -> Board:
     """A board on which nothing is but what is named."""
-    command = ("no-such-command-here",)
-    if throttled is not None:
-        script = tmp_path / "vcgencmd"
-        script.write_text(f"#!/bin/sh\necho throttled={throttled}\n")
-        script.chmod(0o755)
-        command = (str(script),)
+    thermal, nowhere = tmp_path / "thermal", tmp_path / "nowhere"
     if temperature is not None:
-        zone = tmp_path / "thermal" / "thermal_zone0"
-        zone.mkdir(parents=True)
-        (zone / "temp").write_text(f"{temperature}\n")
-    nowhere = tmp_path / "nowhere"
-    places = Places(nowhere, nowhere, ("no-such-command-here",), ("no-such-command-here",), nowhere)
-    return Board(tmp_path / "dev", tmp_path / "thermal", tmp_path / "synchronised", command, places)
+        put_zone(thermal, temperature)
+    heat = places(thermal, None if throttled is None else f"throttled={throttled}")
+    energy = Places(nowhere, nowhere, NOWHERE, NOWHERE, nowhere)
+    devices, synchronised = tmp_path / "dev", tmp_path / "synchronised"
+    return Board(devices, synchronised, tmp_path / "controllers", heat, energy)
 
 
 def found(made: Board) -> dict[str, Check]:
@@ -42,6 +37,7 @@ def test_a_bare_board_can_do_without_camera_and_sensor(tmp_path):
     assert "model" in told["energy"].found
     assert "temperature" not in told
     assert "throttled" not in told
+    assert "memory cap" not in told
 
 
 def test_a_camera_and_a_clock_that_is_right_are_seen(tmp_path):
@@ -67,12 +63,26 @@ def test_the_firmwares_bits_are_told_in_words(tmp_path, bits, ok, says):
 
 
 def test_heat_has_an_advice(tmp_path):
-    assert found(board(tmp_path, temperature=85_000))["temperature"].advice
-    zone = tmp_path / "thermal" / "thermal_zone0" / "temp"
-    zone.write_text("45000\n")
-    assert found(board(tmp_path))["temperature"].found == "45 C"
-    zone.write_text("not a number\n")
+    assert "80 C" in found(board(tmp_path, temperature=85))["temperature"].advice
+    told = found(board(tmp_path, temperature=45))["temperature"]
+    assert (told.found, told.advice) == ("45 C", "")
+    put(tmp_path / "thermal" / "thermal_zone0" / "temp", "not a number")
     assert "temperature" not in found(board(tmp_path))
+
+
+def test_a_clock_that_the_kernel_holds_back_is_told_as_a_running_device_sees_it(tmp_path):
+    put_cooling(tmp_path / "thermal", "cpufreq-cpu0", 0)
+    assert found(board(tmp_path))["throttled"].ok
+    put_cooling(tmp_path / "thermal", "cpufreq-cpu0", 3)
+    told = found(board(tmp_path, temperature=85))["throttled"]
+    assert (told.found, told.ok) == ("cpufreq-cpu0", False)
+
+
+@pytest.mark.parametrize(("has", "ok"), [("cpu io memory pids", True), ("cpu io pids", False)])
+def test_a_kernel_that_caps_no_memory_is_told(tmp_path, has, ok):
+    put(tmp_path / "controllers", has)
+    check = found(board(tmp_path))["memory cap"]
+    assert (check.ok, bool(check.advice)) == (ok, not ok)
 
 
 def test_a_certificate_is_told_by_its_days(tmp_path):

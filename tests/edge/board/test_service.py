@@ -32,7 +32,13 @@ def test_systemd_finds_nothing_wrong(tmp_path):
 
 def test_it_is_bounded_restarted_and_told_by_its_answers(tmp_path):
     lines = service(memory_mb=100).text().splitlines()
-    for line in ("Restart=always", "MemoryMax=100M", "ProtectSystem=strict", "User=root"):
+    for line in (
+        "Restart=always",
+        "MemoryMax=100M",
+        "MemorySwapMax=0",
+        "ProtectSystem=strict",
+        "User=root",
+    ):
         assert line in lines
     (command,) = [line for line in lines if line.startswith("ExecStart=")]
     words = shlex.split(command.removeprefix("ExecStart="))

@@ -3,9 +3,11 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from narrows.edge.policy.baselines import EwmaPolicy, FixedPolicy
-from narrows.edge.policy.energy import EnergyBudget
+from narrows.edge.policy.energy import EnergyBudget, EnergyModel
 from narrows.edge.policy.estimator import LinkEstimator
 from narrows.edge.policy.exit import ExitAnswer
 from narrows.edge.policy.menu import Choice
@@ -20,8 +22,11 @@ SURE, UNSURE = ExitAnswer(0, 0.95, -9, True), ExitAnswer(0, 0.5, -9, True)
 STRANGE = ExitAnswer(0, 0.99, 9, False)
 
 
-def moment(now_s, own=UNSURE, spent_s=0.005):
-    return Moment(now_s, spent_s, 0.005, own)
+SIZES, SCORES = st.floats(1, 1e5), st.floats(0, 1)
+
+
+def moment(now_s, own=UNSURE, spent_s=0.005, one_in=1):
+    return Moment(now_s, spent_s, 0.005, own, one_in)
 
 
 def drive(policy, spec, frames=200, period_s=0.1, begins_s=0.0):
@@ -128,6 +133,55 @@ def test_a_budget_of_energy_holds_on_average(joules):
     chosen, _ = drive(DeadlinePolicy(MENU, 0.3, 0.1, energy=energy), "1mbit,10ms", 1500)
     assert energy.spent_j / energy.frames <= joules * 1.05
     assert len(set(chosen[200:])) > 1 or energy.spent_j / energy.frames < joules
+
+
+@pytest.fixture(scope="module")
+def warmed():
+    """A policy that knows its link of 20 Mbit/s, and the instant."""
+    policy = DeadlinePolicy(MENU, 0.3)
+    _, now_s = drive(policy, "20mbit,10ms")
+    return policy, now_s
+
+
+def test_a_head_that_suddenly_takes_twice_as_long_is_believed_at_once(warmed):
+    policy, now_s = warmed
+    round_s = policy.link.round_trip_s
+    in_time = moment(now_s, spent_s=0.28 - 2 * round_s)
+    assert policy.choose(in_time).choice == PICTURE
+    late = policy.choose(moment(now_s, spent_s=2 * in_time.spent_s))
+    assert (late.choice, late.why) == (OWN, "link")
+    assert policy.choose(in_time).choice == PICTURE
+
+
+def test_fewer_frames_leave_the_line_more_time_for_each():
+    better = Choice("packet", 0, 600, 0.82), Choice("packet", 1, 150, 0.81), OWN
+    free = EnergyBudget(1e9, EnergyModel(2.5, 0.0, 0.0))  # no price but the line's
+    policy = DeadlinePolicy(better, 0.6, 0.1, energy=free)
+    _, now_s = drive(policy, "28kbit,10ms", period_s=0.5)
+    chosen = [policy.choose(moment(now_s, one_in=n)).choice.level for n in (1, 2)]
+    assert chosen == [1, 0]
+
+
+def test_while_hot_a_point_of_accuracy_is_not_worth_many_times_the_energy(warmed):
+    policy, now_s = warmed
+    chosen = [policy.choose(moment(now_s, one_in=n)).choice for n in (1, 2, 4, 8, 1)]
+    assert chosen == [PICTURE, FINE, FINE, FINE, PICTURE]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(("packet", "image")), SIZES, SCORES), min_size=1),
+    SCORES, st.floats(0, 0.3), st.sampled_from((2, 4, 8)),
+)  # fmt: skip
+def test_while_hot_no_choice_costs_more_energy_and_every_deadline_is_kept(
+    warmed, rows, own_score, spent_s, one_in
+):
+    menu = [Choice(kind, n, size, score) for n, (kind, size, score) in enumerate(rows)]
+    known, now_s = warmed
+    policy = DeadlinePolicy((*menu, Choice("local", 0, 0, own_score)), 0.3, link=known.link)
+    cold, hot = (policy._decide(moment(now_s, spent_s=spent_s, one_in=n)) for n in (1, one_in))
+    joules = [policy._joules(each.choice, moment(now_s)) for each in (cold, hot)]
+    assert joules[1] <= joules[0] + 1e-12
+    assert hot.in_time >= cold.in_time - 1e-9
 
 
 def test_the_rule_of_thumb_takes_the_best_that_fits_the_average():
