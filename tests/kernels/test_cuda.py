@@ -1,4 +1,4 @@
-"""The GPU's coder and field product: emulated, compiled for GPUs, and run where there is one."""
+"""The GPU's head, coder and field product: emulated, compiled for GPUs, and run where there is one."""
 
 import re
 import shutil
@@ -13,7 +13,8 @@ from narrows.kernels import coder, cuda, field
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
-KERNELS = Path(__file__).parents[2] / "kernels"
+ROOT = Path(__file__).parents[2]
+KERNELS, ZOO = ROOT / "kernels", ROOT / "models" / "zoo"
 SCALES = [0.3, 1.0, 4.0, 20.0]
 needs_gpu = pytest.mark.skipif(not cuda.available(), reason="no GPU")
 
@@ -22,12 +23,12 @@ def compiler(name: str) -> str:
     return shutil.which(name) or pytest.skip(f"no {name}")
 
 
-def program(name, library):
+def program(name, library, *more):
     """A native test, built against the library."""
-    source = Path(__file__).parent / "native" / f"{name}.cc"
+    sources = [Path(__file__).parent / "native" / f"{name}.cc", *more]
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
-        [compiler("g++"), *flags, f"-I{KERNELS}", source, library / "libkernels.a", "-pthread",
+        [compiler("g++"), *flags, f"-I{KERNELS}", *sources, library / "libkernels.a", "-pthread",
          "-o", library / name],
         check=True,
     )  # fmt: skip
@@ -48,8 +49,17 @@ def test_blocks_multiply_as_the_native_field_product_does(library):
     assert result.stdout == "40 products equal\n"
 
 
+def test_blocks_run_a_head_as_the_native_one_does(library):
+    reads = [KERNELS / "device" / f"{name}.cc" for name in ("json", "layers", "tensors")]
+    bundles = [ZOO / "classify", ZOO / "scene"]
+    command = [program("cuda_head", library, *reads), "1", "100", *bundles]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout == "104 latents equal\n"
+
+
 @pytest.mark.parametrize("architecture", ["sm_87", "sm_90", "sm_120"])
-@pytest.mark.parametrize(("source", "kernels"), [("coder", 4), ("field", 2)])
+@pytest.mark.parametrize(("source", "kernels"), [("coder", 4), ("field", 2), ("head", 1)])
 def test_kernels_compile_without_spills(source, kernels, architecture, tmp_path):
     nvcc = compiler("nvcc")
     command = [nvcc, "-std=c++20", "-O3", f"-I{KERNELS}", "-cubin", f"-arch={architecture}"]
