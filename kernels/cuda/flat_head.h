@@ -15,6 +15,8 @@ struct HeadNumbers {
   const float *scales, *biases;
 };
 
+constexpr size_t kMostNumbers = INT32_MAX;
+
 // The plan keeps no weights. Throws std::invalid_argument for a plan that does not fit together, in
 // floating point, or with a GELU.
 class FlatHead {
@@ -32,6 +34,7 @@ class FlatHead {
       add(stage);
       stage.quantised = {};
     }
+    if (weights.size() > kMostNumbers) throw std::invalid_argument("2^31 weights or more");
   }
 
   const Plan& plan() const { return plan_; }
@@ -86,6 +89,7 @@ class HeadLayout {
       height = extent(stage, height);
       width = extent(stage, width);
       const size_t pixels = height * width, outputs = stage.outputs;
+      if (pixels * outputs > kMostNumbers) throw std::invalid_argument("2^31 features or more");
       features_.push_back(take(pixels * ((outputs + 3) / 4)));
       values_.push_back(kNowhere);
       pixels_.push_back(pixels);

@@ -1,7 +1,10 @@
 // A block's work on a stage of an integer head: kPixels pixels of kChannels output channels. Its
-// threads load words of inputs and of weights, add up their products, and so on to the end of the
-// depth; in between the block waits for all of its threads. What follows the sums is one IEEE
-// operation at a time, as in head/row_functions.h: the same latent, bit for bit.
+// threads put words of inputs and of weights into the tile, fetch the next ones, add up the
+// products of what is there, and so on to the end of the depth; in between the block waits for all
+// of its threads. What follows the sums is one IEEE operation at a time, as in
+// head/row_functions.h: the same latent, bit for bit.
+//
+// Every number of a stage has an index below 2^31: HeadLayout and FlatHead see to it.
 //
 // A word is four input channels of a pixel, so that a multiply-add of four bytes (dp4a) takes one.
 // The depth is kernel row, kernel column, word. A stage leaves its features as the next one reads
@@ -24,12 +27,14 @@ constexpr uint32_t kAcross = 16;                  // threads along the pixels
 constexpr uint32_t kPerThread = 4;  // channels next to one another: a word of features
 constexpr uint32_t kTilePixels = kPixels / kAcross;  // of a thread, kAcross apart
 constexpr uint32_t kTileThreads = kAcross * kChannels / kPerThread;
-constexpr uint32_t kLoads = kWords * kPixels / kTileThreads;  // of inputs, by a thread
+constexpr uint32_t kLoads =
+    kWords * kPixels / kTileThreads;  // of inputs by a thread, and of weights
+static_assert(kPixels == kChannels);
 
 // A stage as its blocks see it. `columns` are the outputs filled up to whole tiles.
 struct StageView {
-  const uint8_t* picture;    // RGB of the first stage, else
-  const uint32_t* features;  // (height, width, words)
+  const uint8_t* picture;    // RGB, of the first stage
+  const uint32_t* features;  // of the others: (height, width, words)
   uint32_t height, width, words;
   uint32_t border;  // the word outside of them
   uint32_t kernel, stride, pad;
@@ -117,13 +122,22 @@ NARROWS_DEVICE uint32_t byte_of(float value, float steps, float zero) {
   return bits_of(x + 8388608.0f) & 0xFF;
 }
 
-NARROWS_DEVICE uint32_t input_word(const StageView& stage, uint32_t y, uint32_t x, uint32_t word) {
-  if (y >= stage.height || x >= stage.width) return stage.border;  // also where they wrapped around
-  const size_t at = size_t{y} * stage.width + x;
-  if (!stage.picture) return stage.features[at * stage.words + word];
-  const uint8_t* pixel = stage.picture + 3 * at;
-  return pixel[0] | pixel[1] << 8 | pixel[2] << 16;
-}
+// Where a stage's words come from.
+struct PictureInputs {
+  const uint8_t* pixels;
+  NARROWS_DEVICE uint32_t word(uint32_t at, uint32_t) const {
+    const uint8_t* pixel = pixels + 3 * at;
+    return pixel[0] | pixel[1] << 8 | pixel[2] << 16;
+  }
+};
+
+struct FeatureInputs {
+  const uint32_t* features;
+  uint32_t words;
+  NARROWS_DEVICE uint32_t word(uint32_t at, uint32_t word) const {
+    return features[at * words + word];
+  }
+};
 
 // Where the windows of the pixels begin that a thread loads, at every depth the same ones. Above
 // and left of the picture they wrap around, which is outside of it as well.
@@ -141,21 +155,38 @@ NARROWS_DEVICE HeadCorners corners(const StageView& stage, uint32_t pixel, uint3
   return found;
 }
 
-// Thread `thread` of a block loads its words from the depth `from` on. Neighbouring threads read
+// A thread's share of a tile, on its way there.
+struct Fetched {
+  uint32_t inputs[kLoads], weights[kLoads];
+};
+
+// What thread `thread` of a block brings of the depth from `from` on. Neighbouring threads read
 // neighbouring words of a pixel, and neighbouring columns. Pixels beyond the last are stored
 // nowhere, and inputs beyond the depth meet weights of zero: they may be anything.
-NARROWS_DEVICE void load(HeadTile& tile, const StageView& stage, const HeadCorners& corners,
-                         uint32_t column, uint32_t from, uint32_t thread) {
-  const uint32_t d = thread % kWords, word = (from + d) % stage.words,
-                 place = (from + d) / stage.words;
+template <typename Inputs>
+NARROWS_DEVICE Fetched fetch(Inputs inputs, const StageView& stage, const HeadCorners& corners,
+                             uint32_t column, uint32_t from, uint32_t thread) {
+  Fetched fetched;
+  const uint32_t k = from + thread % kWords, word = k % stage.words, place = k / stage.words;
   const uint32_t row = place / stage.kernel, across = place % stage.kernel;
-  for (uint32_t i = 0; i < kLoads; ++i)
-    tile.inputs[d][thread / kWords + i * (kTileThreads / kWords)] =
-        input_word(stage, corners.y[i] + row, corners.x[i] + across, word);
-  for (uint32_t i = thread; i < kWords * kChannels; i += kTileThreads) {
-    const uint32_t e = from + i / kChannels;
-    const size_t at = size_t{e} * stage.columns + column + i % kChannels;
-    tile.weights[i / kChannels][i % kChannels] = e < stage.depth() ? stage.weights[at] : 0;
+  for (uint32_t i = 0; i < kLoads; ++i) {
+    const uint32_t y = corners.y[i] + row, x = corners.x[i] + across;
+    const bool inside = y < stage.height && x < stage.width;
+    fetched.inputs[i] = inside ? inputs.word(y * stage.width + x, word) : stage.border;
+  }
+  for (uint32_t i = 0; i < kLoads; ++i) {
+    const uint32_t l = from + thread / kChannels + i * (kTileThreads / kChannels);
+    const uint32_t at = l * stage.columns + column + thread % kChannels;
+    fetched.weights[i] = l < stage.depth() ? stage.weights[at] : 0;
+  }
+  return fetched;
+}
+
+NARROWS_DEVICE void put(const Fetched& fetched, uint32_t thread, HeadTile& tile) {
+  for (uint32_t i = 0; i < kLoads; ++i) {
+    tile.inputs[thread % kWords][thread / kWords + i * (kTileThreads / kWords)] = fetched.inputs[i];
+    tile.weights[thread / kChannels + i * (kTileThreads / kChannels)][thread % kChannels] =
+        fetched.weights[i];
   }
 }
 
@@ -171,7 +202,7 @@ NARROWS_DEVICE void multiply(const HeadTile& tile, uint32_t thread, HeadSums& su
             add_products(tile.inputs[d][x + i * kAcross], tile.weights[d][c + j], sums.of[i][j]);
 }
 
-NARROWS_DEVICE float value_of(const StageView& stage, int32_t sum, uint32_t channel, size_t at) {
+NARROWS_DEVICE float value_of(const StageView& stage, int32_t sum, uint32_t channel, uint32_t at) {
   const float value = scaled(static_cast<float>(sum + stage.offsets[channel]),
                              stage.scales[channel], stage.biases[channel]);
   const bool alone = stage.combination == Combination::none;
@@ -187,14 +218,14 @@ NARROWS_DEVICE void store(const HeadSums& sums, const StageView& stage, uint32_t
     if (p >= stage.pixels()) return;
     uint32_t word = 0;
     for (uint32_t j = 0; j < kPerThread && first + j < stage.outputs; ++j) {
-      const size_t at = size_t{first + j} * stage.pixels() + p;
+      const uint32_t at = (first + j) * stage.pixels() + p;
       const float value = value_of(stage, sums.of[i][j], first + j, at);
       if (stage.values) stage.values[at] = value;
       word |= byte_of(through(stage.before_next, value), stage.next_steps, stage.next_zero)
               << 8 * j;
     }
     const uint32_t words = (stage.outputs + 3) / 4;
-    if (stage.next) stage.next[size_t{p} * words + first / 4] = word;
+    if (stage.next) stage.next[p * words + first / 4] = word;
   }
 }
 

@@ -81,19 +81,25 @@ Plan random_plan(Random& random) {
 }
 
 // As the kernel does, a barrier being the end of a loop over the threads.
-void run_stage(const StageView& stage) {
+template <typename Inputs>
+void run_block(const StageView& stage, Inputs inputs, uint32_t pixel, uint32_t column) {
   const auto tile = std::make_unique<HeadTile>();
+  std::vector<HeadSums> sums(kTileThreads);
+  for (uint32_t from = 0; from < stage.depth(); from += kWords) {
+    for (uint32_t t = 0; t < kTileThreads; ++t)
+      put(fetch(inputs, stage, corners(stage, pixel, t), column, from, t), t, *tile);
+    for (uint32_t t = 0; t < kTileThreads; ++t) multiply(*tile, t, sums[t]);
+  }
+  for (uint32_t t = 0; t < kTileThreads; ++t) store(sums[t], stage, pixel, column, t);
+}
+
+void run_stage(const StageView& stage) {
   for (uint32_t x = 0; x < stage.tiles_across(); ++x)
-    for (uint32_t y = 0; y < stage.tiles_down(); ++y) {
-      std::vector<HeadSums> sums(kTileThreads);
-      for (uint32_t from = 0; from < stage.depth(); from += kWords) {
-        for (uint32_t t = 0; t < kTileThreads; ++t)
-          load(*tile, stage, corners(stage, x * kPixels, t), y * kChannels, from, t);
-        for (uint32_t t = 0; t < kTileThreads; ++t) multiply(*tile, t, sums[t]);
-      }
-      for (uint32_t t = 0; t < kTileThreads; ++t)
-        store(sums[t], stage, x * kPixels, y * kChannels, t);
-    }
+    for (uint32_t y = 0; y < stage.tiles_down(); ++y)
+      if (stage.picture)
+        run_block(stage, PictureInputs{stage.picture}, x * kPixels, y * kChannels);
+      else
+        run_block(stage, FeatureInputs{stage.features, stage.words}, x * kPixels, y * kChannels);
 }
 
 // Memory is what it takes and not a byte more, for AddressSanitizer to see.
