@@ -9,14 +9,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, Manifest
+from narrows.edge.gpu import Choice, GpuHead, choose_head
 from narrows.errors import BundleError, ConfigError
 from narrows.kernels import BACKEND
+from narrows.kernels.cuda.head import Head as CudaHead
 from narrows.kernels.head import Head, HeadError, UnknownLayer
+from narrows.kernels.head.plan import Layer, Tensors, make_plan
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-HeadKind = Literal["auto", "int8", "fp32", "onnx"]
+HeadKind = Literal["auto", "int8", "cuda", "fp32", "onnx"]
 
 
 class HeadRunner(Protocol):
@@ -32,12 +35,13 @@ def load_head(
 ) -> HeadRunner:
     """A bundle's head: `int8` or `fp32` on our kernels, one thread, or `onnx` on ONNX Runtime.
 
-    `auto` is int8 where the bundle has it, whose packets are the same on every machine, else fp32;
-    and ONNX Runtime where our kernels are not built or lack one of the head's layers. `threads` are
-    ONNX Runtime's.
+    `cuda` is int8 on an NVIDIA GPU. `auto` is int8 where the bundle has it, whose packets are the
+    same on every machine, on a GPU if that is faster, else fp32; and ONNX Runtime where our kernels
+    are not built or lack one of the head's layers. `threads` are ONNX Runtime's.
 
     Raises:
-        BundleError: the head's files are missing or do not fit. ConfigError: no int8 head in it.
+        BundleError: the head's files are missing or do not fit.
+        ConfigError: no int8 head in it, or no GPU that runs it.
     """
     if kind not in get_args(HeadKind):
         raise ConfigError(f"head {kind!r}: expected one of {', '.join(get_args(HeadKind))}")
@@ -47,19 +51,60 @@ def load_head(
         kind = "onnx" if not built else "int8" if INT8_LAYERS in manifest.head else "fp32"
     if kind == "onnx":
         return OnnxHead(bundle / "head.onnx", threads)
+    if kind == "cuda":
+        return GpuHead(load_cuda_head(bundle, manifest), load_head(bundle, manifest, "int8"))
+    try:
+        if automatic and kind == "int8":
+            return fastest_head(bundle, manifest).head
+        return Head(*_layers(bundle, manifest, kind))
+    except UnknownLayer as error:
+        if automatic:
+            return OnnxHead(bundle / "head.onnx", threads)
+        raise BundleError(f"{bundle}: our kernels lack {error}: choose --head onnx") from None
+
+
+def fastest_head(bundle: Path, manifest: Manifest) -> Choice:
+    """The int8 head where `auto` runs it, and why.
+
+    Raises:
+        BundleError: its files are missing or do not fit. ConfigError: no int8 head in it.
+        UnknownLayer: a layer that our kernels lack.
+    """
+    given = _layers(bundle, manifest, "int8")
+    rule = manifest.input
+    side = -(-rule.short_side // rule.stride) * rule.stride
+    return choose_head(Head(*given), lambda: CudaHead(*given), side)
+
+
+def load_cuda_head(bundle: Path, manifest: Manifest) -> CudaHead:
+    """The int8 head on the first GPU.
+
+    Raises:
+        BundleError: its files are missing or do not fit.
+        ConfigError: no int8 head in it, or no GPU that runs it.
+    """
+    try:
+        return CudaHead(*_layers(bundle, manifest, "int8"))
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"--head cuda: {error}: choose int8, or auto") from None
+
+
+def _layers(bundle: Path, manifest: Manifest, kind: str) -> tuple[list[Layer], Tensors]:
+    """A head of our kernels, int8 or fp32: its layers and tensors, which fit together."""
     if kind == "int8" and INT8_LAYERS not in manifest.head:
         raise ConfigError(
             f"{bundle} has no int8 head: make one by `narrows bundle quantise`, or choose fp32"
         )
     path = bundle / (INT8_HEAD if kind == "int8" else "head.safetensors")
     try:
-        return Head(manifest.head[INT8_LAYERS if kind == "int8" else "layers"], load_file(path))
-    except UnknownLayer as error:
-        if automatic:
-            return OnnxHead(bundle / "head.onnx", threads)
-        raise BundleError(f"{path}: our kernels lack {error}: choose --head onnx") from None
+        layers = manifest.head[INT8_LAYERS if kind == "int8" else "layers"]
+        tensors = load_file(path)
+        make_plan(layers, tensors)
+    except UnknownLayer:
+        raise
     except (OSError, SafetensorError, HeadError, KeyError) as error:
         raise BundleError(f"{path}: not a head: {error}") from None
+    return layers, tensors
 
 
 class OnnxHead:

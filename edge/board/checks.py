@@ -9,12 +9,14 @@ from pathlib import Path
 import grpc
 from cryptography import x509
 
-from narrows.codec.manifest import Manifest
+from narrows.codec.manifest import INT8_LAYERS, Manifest
 from narrows.edge.board.check import Check
 from narrows.edge.board.heat import HeatPlaces, read_heat
 from narrows.edge.energy.discover import Places, open_sensor
+from narrows.edge.head import fastest_head
 from narrows.edge.link import LinkSettings, addresses_of, open_channel
 from narrows.errors import NarrowsError
+from narrows.kernels.head import UnknownLayer
 from narrows.protos.narrows.v1 import inference_pb2, inference_pb2_grpc
 
 RENEW_DAYS = 1.0
@@ -81,6 +83,19 @@ def check_bundle(folder: Path) -> Check:
     except NarrowsError as error:
         return Check("bundle", str(error), False, True, "fetch it anew: `narrows edge` does")
     return Check("bundle", f"{manifest.name} {manifest.digest[:8]}", True, True)
+
+
+def check_head(folder: Path) -> Check:
+    """Where `auto` runs a bundle's head, and why: a GPU is measured beside the processor."""
+    try:
+        manifest = Manifest.load(folder)
+        if INT8_LAYERS not in manifest.head:
+            return Check("head", "not int8: on the CPU", True, False)
+        choice = fastest_head(folder, manifest)
+    except (NarrowsError, UnknownLayer) as error:
+        return Check("head", str(error), False, False)
+    advice = "" if choice.sound else "the GPU is not used: see docs/cuda.md"
+    return Check("head", f"int8 by {choice.where}: {choice.why}", choice.sound, False, advice)
 
 
 def check_link(servers: str, tls: Path | None) -> list[Check]:

@@ -6,19 +6,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "coder/lanes.h"
 #include "coder/step.h"
 
 namespace narrows {
 namespace {
 
-constexpr double kCostScale = 1 << 16;
-constexpr size_t kSampleFrom = 4096;  // symbols from which the size is estimated by every 16th
-
-struct LaneLimit {
-  double bytes;
-  int lanes;
-};
-constexpr LaneLimit kLaneLimits[] = {{1 << 10, 2}, {4 << 10, 4}, {16 << 10, 8}, {32 << 10, 16}};
+constexpr double kCostScale = 1 << kCostBits;
 
 template <typename T>
 void reserve(std::vector<T>& buffer, size_t size) {
@@ -92,9 +86,8 @@ double Encoder::cost_bits(const int16_t* symbols, Rows rows, const Tables& table
   return static_cast<double>(cost) / kCostScale;
 }
 
-// Each lane costs a byte and lets kernels go faster. A sample of a large frame says enough.
 int Encoder::lanes_for(Rows rows, const Tables& tables) const {
-  const size_t step = rows.symbols() < kSampleFrom ? 1 : 16;
+  const uint32_t step = sample_step(rows.symbols());
   uint64_t cost = 0;
   size_t k = 0;  // in coding order: the last row first
   for (size_t r = rows.count; r-- > 0;) {
@@ -102,10 +95,7 @@ int Encoder::lanes_for(Rows rows, const Tables& tables) const {
     const size_t end = rows.symbols() - rows.starts[r];
     for (; k < end; k += step) cost += costs[entries_[k]];
   }
-  const double bytes = static_cast<double>(cost * step) / kCostScale / 8;
-  for (const auto& [limit, lanes] : kLaneLimits)
-    if (bytes < limit) return lanes;
-  return 32;
+  return narrows::lanes_for(cost, step);
 }
 
 Payload Encoder::encode_entries(Rows rows, const Tables& tables, int lanes) {

@@ -1,6 +1,6 @@
 """The entropy coder on NVIDIA GPUs: whole batches, the bitstream of every other coder here.
 
-And the field product of secret shares, exact like every other of it.
+And the field product of secret shares, exact like every other of it; `head` is the int8 head.
 
 Built with -DNARROWS_CUDA=ON; `available` says whether this machine can run it. Latents stay on the
 GPU: any float32 array there that speaks DLPack (torch, CuPy, JAX). Work goes to the CUDA stream of
@@ -53,7 +53,8 @@ def encode_batch(
 ) -> list[EncodedPayload]:
     """float32 (batch, C, height, width) on a GPU, float32 (C,) gain and median -> payloads.
 
-    lanes: a power of two to 64; fewer than 32 leave threads idle.
+    lanes: a power of two to 64, fewer than 32 leave threads idle; 0: the CPU coder's choice for
+        each payload.
     slot_bytes: room for a payload, a multiple of 4; 0 for 2 bytes a symbol.
 
     Raises:
@@ -62,12 +63,10 @@ def encode_batch(
     """
     batch, area = _check_frames(latents, tables, gain, median)
     check_lanes(lanes)
-    if not lanes:
-        raise ValueError("a batch has a lane count")
     slot_bytes = slot_bytes or 2 * tables.channels * area // 4 * 4 + 512
     if not batch:
         return []
-    coder = _prepared(tables, latents, area)
+    coder = prepared(tables, _cuda.device_of(latents), area)
     found = coder.encode(latents, gain, median, lanes, slot_bytes, stream)
     for index, (_, _, _, verdict) in enumerate(found):
         if verdict:
@@ -96,7 +95,7 @@ def decode_batch(
         raise ValueError(f"{len(coded)} payloads for {batch} frames")
     if not batch:
         return []
-    coder = _prepared(tables, out, area)
+    coder = prepared(tables, _cuda.device_of(out), area)
     found = coder.decode(list(coded), inverse_gain, median, out, stream)
     return [VERDICTS[verdict] for verdict in found]
 
@@ -136,13 +135,13 @@ def _check_frames(
     return shape[0], shape[2] * shape[3]
 
 
-def _prepared(tables: TableArrays, frames: Any, area: int) -> Any:
-    """The tables on the frames' GPU, copied there once."""
-    device = _cuda.device_of(frames)
+def prepared(tables: TableArrays, device: int, area: int) -> "_cuda.Coder":
+    """The tables on a GPU, copied there once, for frames of `area` symbols a channel."""
     key = f"cuda:{device}:{area}"
     if key not in tables.prepared:
         tables.prepared[key] = _cuda.Coder(device, tables.offsets, tables.lengths, tables.cdf, area)
-    return tables.prepared[key]
+    coder: _cuda.Coder = tables.prepared[key]
+    return coder
 
 
-__all__ = ["VERDICTS", "available", "decode_batch", "encode_batch", "field_matmul"]
+__all__ = ["VERDICTS", "available", "decode_batch", "encode_batch", "field_matmul", "prepared"]

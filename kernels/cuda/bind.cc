@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "cuda/bind_head.h"
 #include "cuda/coder.h"
 #include "cuda/field.h"
 
@@ -158,4 +159,5 @@ NB_MODULE(_cuda, m) {
       .def(nanobind::new_(&make_coder))
       .def("encode", &encode)
       .def("decode", &decode);
+  bind_head(m);
 }

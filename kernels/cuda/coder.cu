@@ -1,53 +1,20 @@
 #include <stdexcept>
-#include <string>
 
 #include "cuda/coder.h"
 #include "cuda/flat_tables.h"
 #include "cuda/kernels.cuh"
+#include "cuda/upload.h"
 
 namespace narrows::cuda {
 namespace {
-
-void require(cudaError_t status, const char* what) {
-  if (status != cudaSuccess)
-    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
-}
 
 unsigned blocks_for(size_t packets) {
   return static_cast<unsigned>((packets + kWarpsPerBlock - 1) / kWarpsPerBlock);
 }
 
-// Pieces of one allocation, each aligned to 16 bytes.
-class Upload {
- public:
-  template <typename T>
-  size_t add(const std::vector<T>& values) {
-    const size_t at = bytes_.size();
-    bytes_.resize((at + values.size() * sizeof(T) + 15) / 16 * 16);
-    std::memcpy(bytes_.data() + at, values.data(), values.size() * sizeof(T));
-    return at;
-  }
-  uint8_t* copied() const {
-    void* to = nullptr;
-    require(cudaMalloc(&to, bytes_.size()), "memory for tables");
-    const cudaError_t status = cudaMemcpy(to, bytes_.data(), bytes_.size(), cudaMemcpyHostToDevice);
-    if (status != cudaSuccess) cudaFree(to);
-    require(status, "copying tables");
-    return static_cast<uint8_t*>(to);
-  }
-
- private:
-  std::vector<uint8_t> bytes_;
-};
-
-template <typename T>
-const T* at(const uint8_t* base, size_t offset) {
-  return reinterpret_cast<const T*>(base + offset);
-}
-
 void check_encoding(uint32_t lanes, uint32_t slot_bytes) {
-  if (lanes < 1 || lanes > kMaxLanes || (lanes & (lanes - 1)))
-    throw std::invalid_argument("lanes must be a power of two from 1 to 64");
+  if (lanes > kMaxLanes || (lanes & (lanes - 1)))
+    throw std::invalid_argument("lanes must be a power of two from 1 to 64, or 0");
   if (slot_bytes % 4) throw std::invalid_argument("slots must be multiples of 4 bytes");
 }
 
@@ -72,12 +39,13 @@ Coder::Coder(const Tables& tables, Rows rows) : symbols_(rows.symbols()), rows_(
   Upload upload;
   const size_t row_at = upload.add(flat.rows), push_at = upload.add(flat.pushes),
                pop_at = upload.add(flat.pops), find_at = upload.add(flat.finds),
+               cost_at = upload.add(flat.costs),
                start_at =
                    upload.add(std::vector<uint32_t>(rows.starts, rows.starts + rows.count + 1));
   uint8_t* base = upload.copied();
   memory_ = base;
   tables_ = {at<TableRow>(base, row_at), at<PackedPush>(base, push_at), at<uint32_t>(base, pop_at),
-             at<uint16_t>(base, find_at)};
+             at<uint16_t>(base, find_at), at<uint32_t>(base, cost_at)};
   starts_ = {at<uint32_t>(base, start_at), static_cast<uint32_t>(rows.count)};
 }
 

@@ -29,7 +29,8 @@ class Coder {
   static size_t scratch_bytes(size_t packets, uint32_t slot_bytes);
 
   // Frames one after another, (packets, symbols) -> payload i at slot_bytes * i, and what it is.
-  // `lanes`: a power of two to 64; `slot_bytes`: a multiple of 4.
+  // `lanes`: a power of two to 64, or 0 to choose by a payload's size as narrows::Encoder does;
+  // `slot_bytes`: a multiple of 4.
   void encode(const float* device_latents, const Quantiser* device_quantisers, size_t packets,
               uint32_t lanes, uint32_t slot_bytes, void* device_scratch, uint8_t* device_payloads,
               Encoded* device_encoded, cudaStream_t stream) const;

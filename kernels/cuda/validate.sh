@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU and CUDA's toolkit: build, test, look for invalid accesses and
 # races, measure. From the repository's root; prints a markdown table last. Takes a build folder and
-# the Python to test with (with nanobind, numpy, pytest, hypothesis and torch).
+# the Python to test with (with narrows' own requirements, nanobind, pytest, hypothesis and torch).
 set -euo pipefail
 build=${1:-build/cuda}
 python=${2:-python3}
@@ -25,3 +25,5 @@ for tool in memcheck racecheck; do
     "${test_cuda[@]}" -k the_gpu
 done
 "$build"/cuda_bench
+# The head: where it would run, and both medians.
+"$python" -m narrows device doctor --bundle models/zoo/classify

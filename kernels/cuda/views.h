@@ -23,6 +23,7 @@ struct TableView {
   const PackedPush* pushes;
   const uint32_t* pops;  // start << 18 | frequency
   const uint16_t* finds;
+  const uint32_t* costs;  // of an encoder that chooses its lanes
 };
 
 // Row r is [starts[r], starts[r + 1]) of the frame.

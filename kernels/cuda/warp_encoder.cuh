@@ -5,6 +5,7 @@
 // emulated on the host.
 #pragma once
 
+#include "coder/lanes.h"
 #include "cuda/serial_encoder.cuh"
 
 namespace narrows::cuda {
@@ -24,10 +25,13 @@ class PacketEncoder {
         slot_bytes_(slot_bytes),
         serial_(warp, words, capacity_) {}
 
-  // Into `payload`, which is aligned to 4 bytes. Lanes fall to 1 where the frame is too small.
+  // Into `payload`, which is aligned to 4 bytes. Of 0 lanes it chooses; they fall to 1 where the
+  // frame is too small.
   // Reads the frame twice: escaped values come first, and tables leave a few to most frames.
   NARROWS_DEVICE Encoded encode(uint32_t lanes, uint8_t* payload) {
     const uint32_t total = rows_.symbols();
+    const uint32_t step = sample_step(total);
+    if (!lanes) lanes = lanes_for(sampled_cost(step), step);
     for (;;) {
       serial_.restart();
       push_escapes();
@@ -40,6 +44,28 @@ class PacketEncoder {
       const bool fits = lanes == 1 || push_body(lanes, total - tail);
       return fits ? packed(lanes, tail, payload) : Encoded{0, 0, 0, Verdict::too_large};
     }
+  }
+
+  // What every step-th symbol costs at best, from the last one on. The same in every thread.
+  NARROWS_DEVICE uint64_t sampled_cost(uint32_t step) {
+    const uint32_t total = rows_.symbols();
+    uint64_t mine = 0, all = 0;
+    for (uint32_t row = 0; row < rows_.count; ++row) {
+      const uint32_t start = rows_.start(row), end = rows_.start(row + 1);
+      const TableRow table = tables_.rows[row];
+      const auto source = source_.row(row, start);
+      // The first of the sample from this row's end on, and then on towards its start.
+      const uint32_t sample = (total - end + step - 1) / step + warp_.lane();
+      for (uint32_t k = sample * step; k < total - start; k += step * kWarp) {
+        const uint32_t index = source.symbol(source.load(total - 1 - k - start)) - table.offset;
+        mine +=
+            load_table(tables_.costs + table.begin + (index < table.length ? index : table.length));
+      }
+    }
+    for (uint32_t lane = 0; lane < kWarp; ++lane)
+      all += uint64_t{warp_.shuffle(static_cast<uint32_t>(mine >> 32), lane)} << 32 |
+             warp_.shuffle(static_cast<uint32_t>(mine), lane);
+    return all;
   }
 
  private:

@@ -40,23 +40,12 @@ class Head:
         Raises:
             HeadError: a picture of another type or shape, or too small for the head.
         """
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise HeadError(
-                f"expected uint8 (height, width, 3), got {picture.dtype} {picture.shape}"
-            )
-        shape = self._latent_shape(*picture.shape[:2])
-        if 0 in shape:
-            raise HeadError(f"a picture of {picture.shape[0]} x {picture.shape[1]} is too small")
+        shape = self.plan.latent_shape(picture)
         if self._native is None:
             return reference.run(self.plan, picture)
         latent = np.empty(shape, np.float32)
         self._native.run(np.ascontiguousarray(picture), latent)
         return latent
-
-    def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        for stage in self.plan.stages:
-            height, width = stage.extent(height), stage.extent(width)
-        return self.plan.stages[-1].outputs, height, width
 
 
 __all__ = ["Head", "HeadError", "UnknownLayer"]

@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <stdexcept>
-#include <string>
 
 namespace narrows {
 namespace {
 
 size_t filled(size_t channels) {
   return (channels + kChannelsTogether - 1) / kChannelsTogether * kChannelsTogether;
-}
-
-// Nothing comes of nothing, whatever the padding.
-size_t extent(const Stage& stage, size_t input) {
-  const size_t padded = input + 2 * stage.pad, kernel = stage.kernel;
-  return !input || padded < kernel ? 0 : (padded - kernel) / stage.stride + 1;
 }
 
 // [block][kernel row][run / together][channel of the block][together], what is filled up being
@@ -43,36 +35,6 @@ std::vector<float> fill(const std::vector<float>& values, size_t size, float res
   all.resize(size, rest);
   return all;
 }
-
-void check(const Plan& plan) {
-  const auto fail = [](size_t stage, const char* what) {
-    throw std::invalid_argument("stage " + std::to_string(stage) + ": " + what);
-  };
-  if (plan.stages.empty()) throw std::invalid_argument("a head needs a convolution");
-  int inputs = 3;
-  for (size_t s = 0; s < plan.stages.size(); ++s) {
-    const Stage& stage = plan.stages[s];
-    const size_t outputs = stage.outputs;
-    if (stage.inputs != inputs) fail(s, "its inputs are not the outputs before it");
-    if (stage.outputs < 1 || stage.kernel < 1 || stage.stride < 1 || stage.pad < 0 ||
-        stage.pad >= stage.kernel || stage.outputs > 4096 || stage.kernel > 64)
-      fail(s, "impossible outputs, kernel, stride or pad");
-    const size_t weights = outputs * inputs * stage.kernel * stage.kernel;
-    if ((plan.integer ? stage.quantised.size() : stage.weight.size()) != weights)
-      fail(s, "weights of another shape");
-    if (stage.bias.size() != outputs || (plan.integer && stage.scale.size() != outputs))
-      fail(s, "biases or scales of another shape");
-    if (plan.integer && (stage.zero < 0 || stage.zero > 255)) fail(s, "a zero beyond 0..255");
-    if (stage.combination != Combination::none) {
-      if (stage.source < 0 || stage.source >= static_cast<int>(s)) fail(s, "no such source");
-      if (plan.stages[stage.source].outputs != stage.outputs)
-        fail(s, "its source has other channels");
-    }
-    inputs = stage.outputs;
-  }
-}
-
-const char* const kNoCombination = "a combination of stages of different sizes";
 
 }  // namespace
 
@@ -139,6 +101,7 @@ class Head::Rows {
   Rows(const Head& head, size_t height, size_t width)
       : head_(head), height_(height), width_(width) {
     const Plan& plan = head.plan_;
+    check_sizes(plan, height, width);
     for (size_t s = 0; s < plan.stages.size(); ++s) {
       const Stage& stage = plan.stages[s];
       const Packed& packed = head.packed_[s];
@@ -200,8 +163,6 @@ class Head::Rows {
   void keep(size_t s) {
     const Stage& stage = head_.plan_.stages[s];
     StageRows& source = stages_[stage.source];
-    if (source.out_height != stages_[s].out_height || source.out_width != stages_[s].out_width)
-      throw std::invalid_argument(kNoCombination);
     size_t behind = 1;
     for (size_t i = stage.source + 1; i <= s; ++i) behind += head_.plan_.stages[i].kernel;
     source.value_kept = std::max(source.value_kept, std::bit_ceil(behind));

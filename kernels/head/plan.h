@@ -2,6 +2,7 @@
 // and quotients with an earlier stage's value, and the functions before and after.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -35,5 +36,15 @@ struct Plan {
   std::vector<Stage> stages;
   bool integer;
 };
+
+// Throws std::invalid_argument for a plan that does not fit together.
+void check(const Plan& plan);
+
+// A side of what a stage makes of an input of that side: 0 where it is too short, whatever the
+// padding.
+size_t extent(const Stage& stage, size_t input);
+
+// Throws std::invalid_argument where a picture of that size leaves combined stages different sizes.
+void check_sizes(const Plan& plan, size_t height, size_t width);
 
 }  // namespace narrows

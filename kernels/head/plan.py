@@ -74,6 +74,23 @@ class Plan:
         r, g, b = (min(255, max(0, round(m))) for m in self.mean)
         return r, g, b
 
+    def latent_shape(self, picture: NDArray[np.uint8]) -> tuple[int, int, int]:
+        """(channels, height, width) of a picture's latent.
+
+        Raises:
+            HeadError: a picture of another type or shape, or too small for the head.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise HeadError(
+                f"expected uint8 (height, width, 3), got {picture.dtype} {picture.shape}"
+            )
+        height, width = picture.shape[:2]
+        for stage in self.stages:
+            height, width = stage.extent(height), stage.extent(width)
+        if not height or not width:
+            raise HeadError(f"a picture of {picture.shape[0]} x {picture.shape[1]} is too small")
+        return self.stages[-1].outputs, height, width
+
 
 def make_plan(layers: Sequence[Layer], tensors: Tensors) -> Plan:
     """Check a layer list against its tensors.

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from narrows.errors import NarrowsError
-from narrows.kernels import BACKEND
+from narrows.kernels import BACKEND, cuda
+from narrows.kernels.cuda.head import Head as CudaHead
 from narrows.kernels.head import Head
 from narrows.models.quantise import quantise_head
 from narrows.simulations.bench.head_device import (
@@ -52,8 +53,17 @@ def _ours(network: Network, threads: int) -> dict[str, Run]:
     return {"fp32": Head(network.layers, network.tensors).run, "int8": Head(*integers).run}
 
 
+def _ours_on_gpu(network: Network, threads: int) -> dict[str, Run]:
+    """The same int8 head on an NVIDIA GPU, copies there and back included."""
+    if not cuda.available():
+        raise ImportError("no GPU, or built without CUDA")
+    pictures = photographs(CALIBRATION_PICTURES, network.side)
+    return {"int8": CudaHead(*quantise_head(network.layers, network.tensors, pictures)).run}
+
+
 FAMILIES: dict[str, Family] = {
     OURS: _ours,
+    "narrows on the GPU": _ours_on_gpu,
     "onnxruntime": onnx_runtime,
     "openvino": openvino,
     "litert": litert,

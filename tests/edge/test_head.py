@@ -36,7 +36,10 @@ def test_all_runners_compute_one_latent(tiny_bundle: Path) -> None:
 
 
 @pytest.mark.skipif(BACKEND != "native", reason="the native head is not built here")
-def test_the_default_is_integers_where_there_are_any(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_default_is_integers_where_there_are_any(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("narrows.kernels.cuda._cuda", None)
     head = load_head(tiny_bundle, Manifest.load(tiny_bundle))
     assert isinstance(head, Head)
     assert head.integer

@@ -1,4 +1,4 @@
-"""The GPU's coder and field product: emulated, compiled for GPUs, and run where there is one."""
+"""The GPU's head, coder and field product: emulated, compiled, and run where there is a GPU."""
 
 import re
 import shutil
@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from coding import laplace_symbols, laplace_tables
+from safetensors.numpy import load_file
 
-from narrows.kernels import coder, cuda, field
+from narrows.codec.frame import load_frame_codec
+from narrows.codec.manifest import INT8_HEAD, INT8_LAYERS, Manifest
+from narrows.kernels import coder, cuda, field, head
+from narrows.kernels.cuda.head import Head
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # it compiles
 
-KERNELS = Path(__file__).parents[2] / "kernels"
+ROOT = Path(__file__).parents[2]
+KERNELS, ZOO = ROOT / "kernels", ROOT / "models" / "zoo"
 SCALES = [0.3, 1.0, 4.0, 20.0]
 needs_gpu = pytest.mark.skipif(not cuda.available(), reason="no GPU")
 
@@ -22,12 +27,12 @@ def compiler(name: str) -> str:
     return shutil.which(name) or pytest.skip(f"no {name}")
 
 
-def program(name, library):
+def program(name, library, *more):
     """A native test, built against the library."""
-    source = Path(__file__).parent / "native" / f"{name}.cc"
+    sources = [Path(__file__).parent / "native" / f"{name}.cc", *more]
     flags = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
-        [compiler("g++"), *flags, f"-I{KERNELS}", source, library / "libkernels.a", "-pthread",
+        [compiler("g++"), *flags, f"-I{KERNELS}", *sources, library / "libkernels.a", "-pthread",
          "-o", library / name],
         check=True,
     )  # fmt: skip
@@ -48,8 +53,17 @@ def test_blocks_multiply_as_the_native_field_product_does(library):
     assert result.stdout == "40 products equal\n"
 
 
+def test_blocks_run_a_head_as_the_native_one_does(library):
+    reads = [KERNELS / "device" / f"{name}.cc" for name in ("json", "layers", "tensors")]
+    bundles = [ZOO / "classify", ZOO / "scene"]
+    command = [program("cuda_head", library, *reads), "1", "100", *bundles]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout == "104 latents equal\n"
+
+
 @pytest.mark.parametrize("architecture", ["sm_87", "sm_90", "sm_120"])
-@pytest.mark.parametrize(("source", "kernels"), [("coder", 4), ("field", 2)])
+@pytest.mark.parametrize(("source", "kernels"), [("coder", 4), ("field", 2), ("head", 2)])
 def test_kernels_compile_without_spills(source, kernels, architecture, tmp_path):
     nvcc = compiler("nvcc")
     command = [nvcc, "-std=c++20", "-O3", f"-I{KERNELS}", "-cubin", f"-arch={architecture}"]
@@ -71,13 +85,15 @@ def test_without_the_extension_a_call_says_how_to_build_it(monkeypatch):
     assert not cuda.available()
     with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
         cuda.encode_batch(np.zeros((1, 4, 2, 2), np.float32), ones, ones, tables)
+    with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
+        Head(*int8_head("classify"))
     residues = np.zeros((2, 2), np.uint64)
     with pytest.raises(RuntimeError, match="NARROWS_CUDA"):
         cuda.field_matmul(residues, residues, field.P61, residues)
 
 
 @needs_gpu
-@pytest.mark.parametrize("lanes", [1, 2, 8, 32, 64])
+@pytest.mark.parametrize("lanes", [0, 1, 2, 8, 32, 64])
 def test_the_gpu_writes_and_reads_the_native_coders_bytes(lanes):
     torch = pytest.importorskip("torch")
     tables = laplace_tables(SCALES).arrays
@@ -96,6 +112,34 @@ def test_the_gpu_writes_and_reads_the_native_coders_bytes(lanes):
     expected, reasons = coder.decode_latents(coded, tables, 1 / gain, median, 33, 21, 1)
     assert [e is None for e in errors] == [r is None for r in reasons]
     np.testing.assert_array_equal(out.cpu().numpy(), expected)
+
+
+def int8_head(bundle: str):
+    """A shipped bundle's layers and tensors."""
+    manifest = Manifest.load(ZOO / bundle)
+    return manifest.head[INT8_LAYERS], load_file(ZOO / bundle / INT8_HEAD)
+
+
+@needs_gpu
+@pytest.mark.parametrize("bundle", ["classify", "scene"])
+def test_the_gpu_runs_a_head_as_the_native_one_does(bundle):
+    on_gpu, here = Head(*int8_head(bundle)), head.Head(*int8_head(bundle))
+    rng = np.random.default_rng(0)
+    for size in [(224, 224), (208, 336), (16, 16), (224, 224)]:
+        picture = rng.integers(0, 256, (*size, 3), np.uint8)
+        np.testing.assert_array_equal(on_gpu.run(picture), here.run(picture))
+
+
+@needs_gpu
+@pytest.mark.parametrize("size", [(224, 224), (64, 448), (16, 16)], ids=str)
+def test_the_gpu_makes_a_pictures_packet_as_the_cpu_does(size):
+    on_gpu, here = Head(*int8_head("classify")), head.Head(*int8_head("classify"))
+    codec = load_frame_codec(ZOO / "classify", Manifest.load(ZOO / "classify"))
+    picture = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    for point in codec.points:
+        arrays = point.gain, point.median, point.tables.arrays
+        expected = coder.encode_latent(here.run(picture), *arrays)
+        assert on_gpu.encode(picture, *arrays) == expected
 
 
 @needs_gpu

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from narrows.cli._checks import show_checks
 from narrows.codec.manifest import Manifest
-from narrows.edge.board.checks import Board, check_board, check_bundle, check_identity, check_link
+from narrows.edge.board.checks import (
+    Board,
+    check_board,
+    check_bundle,
+    check_head,
+    check_identity,
+    check_link,
+)
 from narrows.edge.board.service import HEARTBEAT, Service, install, restart_service, start
 from narrows.edge.board.service import status as service_status
 from narrows.edge.board.update import Origin, update
@@ -153,7 +160,7 @@ def run_doctor(server: str | None, tls: Path | None, bundle: Path | None, as_jso
     if tls is not None:
         checks.append(check_identity(tls))
     if bundle is not None:
-        checks.append(check_bundle(bundle))
+        checks += [check_bundle(bundle), check_head(bundle)]
     if server is not None:
         checks += check_link(server, tls)
     return show_checks(checks, as_json)

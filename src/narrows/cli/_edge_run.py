@@ -15,6 +15,7 @@ from narrows.edge.camera import Camera
 from narrows.edge.device import run_device, run_local
 from narrows.edge.encoder import Encoder, ImageEncoder, load_feature_encoder
 from narrows.edge.fetch import cache_folder, fetch_bundle, kept_bundle
+from narrows.edge.gpu_encoder import load_gpu_encoder
 from narrows.edge.head import HeadKind
 from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
@@ -246,6 +247,8 @@ def _tasks(text: str, manifest: Manifest) -> tuple[str, ...]:
 def _encoder(options: EdgeOptions, folder: Path, manifest: Manifest) -> Encoder:
     if options.upload is None:
         video = is_video(options.source) if options.video is None else options.video
+        if options.head == "cuda" and not video and not options.drop_empty:
+            return load_gpu_encoder(folder, manifest)
         return load_feature_encoder(
             folder, manifest, options.head, options.head_threads, video, options.drop_empty
         )

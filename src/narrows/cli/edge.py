@@ -79,7 +79,8 @@ def edge(
     head: Annotated[
         str,
         typer.Option(
-            help="What computes features: int8 or fp32 (our kernels), onnx (ONNX Runtime), or auto."
+            help="What computes features: int8 or fp32 (our kernels), cuda (int8 on an NVIDIA "
+            "GPU), onnx (ONNX Runtime), or auto: int8 on the faster of CPU and GPU."
         ),
     ] = "auto",
     head_threads: Annotated[

@@ -20,7 +20,7 @@ def evaluate(
         bool, typer.Option("--wire", help="Send every frame over gRPC to a server.")
     ] = False,
     head: Annotated[
-        str, typer.Option(help="auto, int8, fp32 or onnx: what computes the head.")
+        str, typer.Option(help="auto, int8, cuda, fp32 or onnx: what computes the head.")
     ] = "auto",
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of a table.")

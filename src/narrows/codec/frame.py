@@ -23,6 +23,7 @@ from narrows.errors import (
 )
 from narrows.kernels import coder, cuda
 from narrows.kernels.coder import EncodedPayload
+from narrows.kernels.cuda.head import Head as GpuHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,19 @@ class FrameCodec:
         coding = self.points[point]
         coded = coder.encode_latent(latent, coding.gain, coding.median, coding.tables.arrays)
         height, width = latent.shape[1:]
+        return serialise(point, self.digest_prefix, height, width, coded)
+
+    def encode_on_gpu(self, picture: NDArray[np.uint8], head: GpuHead, point: int) -> bytes:
+        """uint8 RGB (height, width, 3) -> the packet `encode` makes of that head's latent.
+
+        Raises:
+            ShapeError: as `encode`. HeadError: a picture or bundle that the head is not for.
+            RuntimeError: from CUDA.
+        """
+        _, height, width = head.plan.latent_shape(picture)
+        self._check(point, height, width)
+        coding = self.points[point]
+        coded = head.encode(picture, coding.gain, coding.median, coding.tables.arrays)
         return serialise(point, self.digest_prefix, height, width, coded)
 
     def quantise(

@@ -116,6 +116,24 @@ Case endless_case() {
   return c;
 }
 
+// Of a few kilobytes to 40, by Laplace-like symbols: lanes are chosen by a sample.
+Case large_case(Random& random) {
+  Case c;
+  for (int channel = 0; channel < 3; ++channel) {
+    add_table(c, random);
+    const int low = c.offsets.back(), length = c.lengths.back();
+    for (int left = 1500 + below(random, 12000); left > 0; --left) {
+      c.symbols.push_back(static_cast<int16_t>(low + below(random, length)));
+      c.latent.push_back(c.symbols.back());
+    }
+    c.quantisers.push_back({1, 0});
+    c.dequantisers.push_back({1, 0});
+    c.starts.push_back(c.symbols.size());
+    c.starts32.push_back(static_cast<uint32_t>(c.symbols.size()));
+  }
+  return c;
+}
+
 template <typename Source>
 Encoded encode(Random& random, const FlatTables& flat, const Case& c, Source source, uint32_t lanes,
                uint32_t slot_bytes, uint8_t* payload) {
@@ -196,6 +214,36 @@ struct Counts {
   int payloads = 0, good = 0, bad = 0;
 };
 
+uint64_t sampled_cost(const Case& c, const Tables& tables, uint32_t step) {
+  uint64_t cost = 0;
+  for (size_t k = 0; k < c.symbols.size(); k += step) {
+    const size_t index = c.symbols.size() - 1 - k;
+    const Channel& channel = tables.channels()[row_of(c.rows(), index)];
+    const int entry = c.symbols[index] - channel.offset;
+    cost += channel.cost[entry < 0 || entry > channel.length ? channel.length : entry];
+  }
+  return cost;
+}
+
+void check_chosen_lanes(const Case& c, Random& random) {
+  const Tables tables(c.offsets.data(), c.lengths.data(), c.offsets.size(), c.cdf.data(),
+                      c.cdf.size());
+  const FlatTables flat(tables);
+  std::vector<uint32_t> room(c.symbols.size());
+  auto* payload = reinterpret_cast<uint8_t*>(room.data());
+  const Encoded ours = encode(random, flat, c, SymbolSource{c.symbols.data()}, 0,
+                              static_cast<uint32_t>(4 * room.size()), payload);
+  Encoder encoder(Isa::portable);
+  check_encoded(ours, payload, encoder.encode(c.symbols.data(), c.rows(), tables, 0));
+
+  WarpEmulation(random()).run([&](EmulatedWarp warp) {
+    PacketEncoder<EmulatedWarp, SymbolSource> encoder(warp, flat.view(), c.view(),
+                                                      SymbolSource{c.symbols.data()}, nullptr, 0);
+    require(encoder.sampled_cost(16) == sampled_cost(c, tables, 16),
+            "every 16th symbol is counted");
+  });
+}
+
 void check(const Case& c, uint32_t lanes, Random& random, Counts& counts) {
   static Encoder encoder(Isa::portable);
   const Tables tables(c.offsets.data(), c.lengths.data(), c.offsets.size(), c.cdf.data(),
@@ -249,6 +297,9 @@ int main(int count, char** arguments) {
   narrows::cuda::Counts counts;
   narrows::cuda::check(narrows::cuda::endless_case(), 64, random, counts);
   for (int left = std::atoi(arguments[2]); left > 0; --left)
-    narrows::cuda::check(narrows::cuda::random_case(random), 1u << random() % 7, random, counts);
+    narrows::cuda::check(narrows::cuda::random_case(random), 128u >> (1 + random() % 8), random,
+                         counts);
+  for (int left = 6; left > 0; --left)
+    narrows::cuda::check_chosen_lanes(narrows::cuda::large_case(random), random);
   std::printf("%d payloads equal, %d corrupt ones judged alike\n", counts.good, counts.bad);
 }
