@@ -47,7 +47,13 @@ class DebianRoot:
         """The command in it, as root, with the network of this machine."""
         told = {"HOME": "/root", "PATH": "/usr/sbin:/usr/bin", "QEMU_CPU": cpu, "LC_ALL": "C.UTF-8"}
         enter = ["unshare", "--mount", "sh", "-c", ENTER, "sh", str(self.folder)]
-        inside = ["env", "--chdir", cwd, *(f"{k}={v}" for k, v in (told | environment).items())]
+        inside = [
+            "env",
+            "--ignore-environment",
+            "--chdir",
+            cwd,
+            *(f"{k}={v}" for k, v in (told | environment).items()),
+        ]
         return subprocess.run([*enter, *inside, *command], capture_output=True, text=True)
 
 
