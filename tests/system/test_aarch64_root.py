@@ -135,7 +135,7 @@ def test_three_commands_reach_the_answer_of_this_machine(
         for answer in answers
     ]
     assert of_interest[0] == of_interest[1]
-    assert of_interest[0]["status"] == "ok"
+    assert of_interest[0]["status"] == "OK"
 
 
 @pytest.mark.parametrize("board_name", BOARDS)
