@@ -4,7 +4,6 @@ A GPU that fails, at the start or on any frame, is told of once, and the CPU goe
 """
 
 import logging
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,4 +102,4 @@ def _median_ms(head: "HeadRunner", picture: Picture) -> float:
         began = time.perf_counter()
         head.run(picture)
         times.append(1e3 * (time.perf_counter() - began))
-    return statistics.median(times[SETTLE:])
+    return sorted(times[SETTLE:])[RUNS // 2]

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 from PIL import Image
 
 from narrows.edge.outcome import KEPT, NOTHING, OK, Outcome
-from narrows.edge.policy.policy import Decision
 from narrows.errors import SourceError
+
+if TYPE_CHECKING:
+    from narrows.edge.policy.policy import Decision  # who asks for no policy needs none of it
 
 PERCENTILE_FRAMES = 100_000  # percentiles are of the latest: a camera runs for ever
 SHOWN_SKIPS = 20
@@ -32,7 +34,7 @@ class FrameRecord:
     outcome: Outcome
     timing_ms: dict[str, float]  # by stage; their sum is the latency
     image: Image.Image | None = None  # as the source gave it
-    decision: Decision | None = None  # a policy's, and why
+    decision: "Decision | None" = None  # a policy's, and why
     kept: bool = False  # in the spool: the server's answer will be a record of its own
     captured_ns: int | None = None  # since 1970, of a frame that comes from the spool
     one_in: int = 1  # one frame in so many is taken now: more while the board is hot

@@ -14,13 +14,13 @@ from narrows.edge.encoder import Encoder
 from narrows.edge.link import LinkSettings
 from narrows.edge.outcome import KEPT, LATER, NOT_ENCODED, NOTHING, Label, Outcome
 from narrows.edge.payload import Payload
-from narrows.edge.policy.policy import Decision
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.source import SourceFrame
 from narrows.edge.spooled import SpooledFrame
 from narrows.errors import ConfigError, LinkError, NarrowsError
 
 if TYPE_CHECKING:
+    from narrows.edge.policy.policy import Decision
     from narrows.edge.spool import Spool  # SQLite, for who keeps frames
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Run:
         frame: SourceFrame,
         point: int | None,
         outcome: Outcome,
-        decision: Decision | None = None,
+        decision: "Decision | None" = None,
         kept: bool = False,
     ) -> None:
         """Note a frame's outcome and tell the caller."""
@@ -157,7 +157,7 @@ class Run:
         coded: Coded,
         outcome: Outcome,
         own: Outcome | None = None,
-        decision: Decision | None = None,
+        decision: "Decision | None" = None,
     ) -> None:
         """`finish`, by way of the spool where no answer came and one may come later.
 

@@ -77,10 +77,10 @@ def test_half_a_version_is_not_switched_to(store, tiny_bundle):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_there_is_a_whole_current_version(store, tiny_bundle):
-    """A hundred kills in the midst of switching; what was told as switched is."""
+    """Three hundred kills in the midst of switching; what was told as switched is."""
     digests = put(store, tiny_bundle, "one"), put(store, tiny_bundle, "other")
     command = [sys.executable, "-c", SWITCHES, str(store.folder), *digests]
-    for turn in range(100):
+    for turn in range(300):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             told = [process.stdout.readline().strip() for _ in range(1 + turn % 7)]
             process.kill()
