@@ -43,6 +43,10 @@ def test_every_command_has_help(command):
     assert narrows(command, "--help").returncode == 0
 
 
+def test_arguments_are_explained():
+    assert "A picture, folder, tar of class folders" in narrows("edge", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
