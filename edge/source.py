@@ -10,7 +10,6 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from PIL import Image
 
@@ -43,7 +42,7 @@ def open_source(
     part: str | None = None,
     on_skip: OnSkip = lambda error: None,
     on_drop: Callable[[], None] = lambda: None,
-    stdin: TextIO | None = None,
+    stdin: Iterable[str] | None = None,
 ) -> Iterator[SourceFrame]:
     """Frames of a picture, video, folder or tar at `spec`, or of the paths on stdin if it is `-`.
 
@@ -103,7 +102,7 @@ def _folder(root: Path, on_skip: OnSkip) -> Iterator[SourceFrame]:
     return _each(((p, p.relative_to(root).as_posix()) for p in pictures_in(root)), on_skip)
 
 
-def _listed(lines: TextIO, on_skip: OnSkip) -> Iterator[SourceFrame]:
+def _listed(lines: Iterable[str], on_skip: OnSkip) -> Iterator[SourceFrame]:
     stripped = (line.strip() for line in lines)
     return _each(((Path(line), line) for line in stripped if line), on_skip)
 

@@ -1,6 +1,7 @@
 """What `narrows edge` puts together from its options, and how it prints."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from narrows.edge.gpu_encoder import load_gpu_encoder
 from narrows.edge.head import HeadKind
 from narrows.edge.heartbeat import beating
 from narrows.edge.link import LinkSettings, addresses_of
+from narrows.edge.listed import ListedPaths
 from narrows.edge.local import LocalAnswerer
 from narrows.edge.record import FrameRecord, Tally
 from narrows.edge.run import DeviceSettings
@@ -90,14 +92,17 @@ def run_edge(options: EdgeOptions, heat: HeatWatch | None = None) -> None:
     if options.spool is not None and options.local is not None:
         raise ConfigError("--spool keeps what waits for a server: leave out --local")
     tally = Tally()
+    listed = ListedPaths(sys.stdin.fileno()) if options.source == "-" else None
     opened = open_source(
         options.source,
         labels=options.labels,
         part=options.part,
         on_skip=tally.skip,
         on_drop=tally.drop,
+        stdin=listed,
     )
-    on_stop = opened.close if isinstance(opened, Camera) else lambda: None
+    waiting = opened if isinstance(opened, Camera) else listed  # whose next frame may never come
+    on_stop = waiting.close if waiting else lambda: None
     source = islice(opened, options.limit)
     with _printer(options.json) as on_record, _shown(options.show, on_record) as on_shown:
         on_answer = beating(options.heartbeat, on_shown) if options.heartbeat else on_shown
