@@ -1,5 +1,6 @@
 """One record per frame, one summary per run: what the device prints, and what others read."""
 
+import os
 import resource
 import time
 from collections import Counter, deque
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 from PIL import Image
 
 from narrows.edge.outcome import KEPT, NOTHING, OK, Outcome
@@ -109,7 +109,7 @@ class Tally:
 
     def started(self) -> None:
         """The first frame can be taken now: what came before was start-up."""
-        self.startup_ms = (time.time() - psutil.Process().create_time()) * 1e3
+        self.startup_ms = _age_s() * 1e3
         self.started_cpu_s = time.process_time()
 
     def add(self, record: FrameRecord) -> None:
@@ -152,6 +152,15 @@ class Tally:
             "cpu_ms": round((time.process_time() - self.started_cpu_s) * 1e3, 3),  # after it
             "peak_memory_bytes": peak_memory_bytes(),
         }
+
+
+def _age_s() -> float:
+    """Of this process, to a tick of 10 ms: both by the clock that runs since boot (proc(5), stat).
+
+    psutil takes the boot's time of day between, which is whole seconds and moves with the clock.
+    """
+    began_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _utc(since_1970_ns: int) -> str:

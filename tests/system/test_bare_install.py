@@ -7,6 +7,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from PIL import Image
@@ -14,6 +15,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LIMIT_BYTES = 150 << 20
+DEVICE_BYTES = 80 << 20  # it has 66 MiB: a large library too many is seen
 
 
 def installed(folder: Path, *options: str, **environment: str) -> Path:
@@ -73,15 +75,17 @@ def test_it_sends_frames_and_prints_its_memory_and_start_up(device, tiny_bundle,
         address = json.loads(server.stdout.readline())["address"]
         edge = [device, "-m", "narrows", "edge", str(tmp_path), "--server", address, "--json"]
         environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        began = monotonic()
         done = subprocess.run(
             edge, cwd="/", env=environment, capture_output=True, text=True, check=False
         )
+        took_ms = (monotonic() - began) * 1e3
         server.terminate()
     assert done.returncode == 0, done.stderr
     *records, last = map(json.loads, done.stdout.splitlines())
     assert [r["status"] for r in records] == ["OK"]
-    assert last["summary"]["peak_memory_bytes"] < LIMIT_BYTES
-    assert last["summary"]["startup_ms"] > 0
+    assert last["summary"]["peak_memory_bytes"] < DEVICE_BYTES
+    assert 0 < last["summary"]["startup_ms"] < took_ms + 10  # a tick
 
 
 def test_it_takes_part_in_a_vertical_session(device, tmp_path):
