@@ -54,6 +54,7 @@ class Nodes(Grid):
         except Exception as error:
             return Message(Error(code=0, reason=f"{error}"), reply_to=message)
 
+    # The rest of Flower's Grid: its strategies call none of it.
     def set_run(self, run: Any) -> None:
         raise NotImplementedError
 

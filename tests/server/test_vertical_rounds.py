@@ -1,23 +1,22 @@
 """The coordinator's rounds, the parties in one process: who is waited for, named, left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from vertical_coordinator import Ask, Decoding, Room, all_steps, shared_sums, without_ray
-from vertical_group import COLUMNS, COMMON, Group, terms_of
+from vertical_group import COMMON, Group, terms_of
 
 pytest.importorskip("ray", reason="needs the server extra")
 
-from narrows.errors import SessionError, SharingError
+from narrows.errors import SessionError
 from narrows.protos.narrows.v1 import vertical_pb2 as pb
-from narrows.server.vertical import setting_up
 from narrows.server.vertical.checkpoint import Progress
 from narrows.server.vertical.coordinator import ATTEMPTS, Coordinator
 from narrows.server.vertical.decoding import DecodeActor
-from narrows.server.vertical.gradients import REMEMBERED, Gradients, Told
-from narrows.server.vertical.plain import PlainSums
+from narrows.server.vertical.gradients import REMEMBERED, Gradients
 from narrows.server.vertical.standing import Standing
 from narrows.server.vertical.top import NO_LABEL, Learner
-from narrows.server.vertical.waiting import KnownParts, rule
 from narrows.sharing.bounds import SessionBounds
 from narrows.sharing.fixed_point import FixedPoint
 from narrows.sharing.parameters import SharingParameters
@@ -490,15 +489,11 @@ def test_with_nothing_held_out_there_are_no_predictions(tmp_path):
     of = room(tmp_path)
     group = of.group
     schedule = group.terms.schedule.__class__(COMMON, 0, 1, 4, 1, seed=3)
-    of.group.begin(Terms(**(vars_of(group.terms) | {"schedule": schedule})))
+    of.group.begin(replace(group.terms, schedule=schedule))
     session = coordinator(of, shared_sums(of))
     all_steps(session)
     assert len(session.predictions()) == 0
     assert session.progress.epochs[0].accuracy is None
-
-
-def vars_of(terms: Terms) -> dict:
-    return {name: getattr(terms, name) for name in terms.__dataclass_fields__}
 
 
 def test_a_resumed_pass_over_the_held_out_records_begins_anew(tmp_path):
@@ -554,145 +549,6 @@ def test_standing_counts_rounds_and_names_who_was_found_out():
     assert standing.expected == [1, 2]
     seconds = {x[1]["party"]: x[2] for x in standing.samples() if x[0].endswith("answer_seconds")}
     assert seconds == pytest.approx({"a": 0.6, "b": 0.0, "c": 0.1})
-
-
-# --- in the clear ---
-
-
-def plain_room(tmp_path) -> Room:
-    group = Group(tmp_path, allow_plain=True)
-    return Room(group.begin(terms_of(group.names, protected=False)))
-
-
-def plain_sums(of: Room, waiting: str) -> PlainSums:
-    terms = of.group.terms
-    schedule = terms.schedule
-    shape = len(terms.parties), schedule.segments, schedule.height, terms.width
-    known = KnownParts(*shape) if waiting == "asynchronous" else None
-    wanted = rule(waiting, len(COLUMNS), 0, 0.5)
-    return PlainSums(of, terms, Standing(terms.parties), wanted, known)
-
-
-def part_of(of: Room, party: int, step: int) -> np.ndarray:
-    kept, schedule = of.group.parties[party].kept, of.group.terms.schedule
-    x = schedule.arrange(kept.table())[:, schedule.step(step).rows]
-    return x.reshape(-1, x.shape[2]) @ kept.learnt()[0]
-
-
-def test_in_the_clear_all_are_waited_for_and_added_up(tmp_path):
-    of = plain_room(tmp_path)
-    sums = plain_sums(of, "all")
-    expected = sum(part_of(of, n, 0) for n in range(5))
-    np.testing.assert_allclose(sums.sums(1, 0, Gradients()), expected, atol=2e-3)
-    of.way = lambda n, question, answer: None if n == 2 else answer
-    assert sums.sums(2, 1, Gradients()) is None
-    assert sums.wanted == 5
-
-
-def test_dropped_parts_count_as_zero(tmp_path):
-    of = plain_room(tmp_path)
-    of.way = lambda n, question, answer: None if n == 2 else answer
-    expected = sum(part_of(of, n, 0) for n in (0, 1, 3, 4))
-    sums = plain_sums(of, "drop")
-    np.testing.assert_allclose(sums.sums(1, 0, Gradients()), expected, atol=2e-3)
-    assert sums.wanted == 1
-
-
-def test_last_known_parts_stand_in_for_those_that_are_late(tmp_path):
-    of = plain_room(tmp_path)
-    sums = plain_sums(of, "asynchronous")
-    sums.sums(1, 0, Gradients())
-    then = part_of(of, 2, 0)
-    of.late = lambda party: party == 2
-    told = of.group.gradient(1, 0)
-    gradients = Gradients([Told(told, frozenset(range(5)))])
-    got = sums.sums(2, 0, gradients)  # the same records once more
-    expected = then + sum(part_of(of, n, 0) for n in (0, 1, 3, 4))
-    np.testing.assert_allclose(got, expected, atol=2e-3)
-
-
-@pytest.mark.parametrize("values", [b"", b"\0\0\0", b"\xff" * 48])
-def test_a_part_that_is_none_ends_a_session_in_the_clear_by_its_senders_name(tmp_path, values):
-    of = plain_room(tmp_path)
-
-    def way(n, question, answer):
-        if n == 3:
-            answer.embedding.values = values
-        return answer
-
-    of.way = way
-    with pytest.raises(SharingError, match="party-3: "):
-        plain_sums(of, "all").sums(1, 0, Gradients())
-
-
-# --- setting up ---
-
-
-def set_up(of: Room, ids: list[str], terms: Terms | None = None):
-    steps = setting_up.SettingUp(of, of.group.names)
-    met = steps.introduce()
-    common = steps.intersect(met, ids)
-    base = terms or terms_of(of.group.names)
-    agreed = Terms(**(vars_of(base) | {"session": met.session}))
-    kept = []
-    steps.agree(agreed, common, kept.append)
-    return met, common, agreed, kept
-
-
-def test_setting_up_ends_with_one_order_and_everybodys_shares_everywhere(tmp_path):
-    of = Room(Group(tmp_path))
-    ids = [f"record-{i:04d}" for i in reversed(range(COMMON))] + ["nobody-else-has"]
-    met, common, agreed, kept = set_up(of, ids)
-    assert met.columns == COLUMNS
-    assert kept == list(range(5))
-    order = [ids[row] for row in common.rows]
-    assert sorted(order) == sorted(ids[:COMMON])
-    of.group.terms = agreed
-    assert (of.group.round(1, 0) == of.group.in_the_clear(0)).all()
-    for party, settings in zip(of.group.parties, of.group.settings, strict=True):
-        raw = settings.table.coded[[settings.table.ids.index(text) for text in order]]
-        spread = np.corrcoef(raw[:, 0], party.kept.table()[:, 0])[0, 1]
-        assert spread > 0.99  # the same records, to another scale
-
-
-def test_what_a_party_refuses_ends_setting_up_by_its_name(tmp_path):
-    of = Room(Group(tmp_path, least_privacy=3))
-    with pytest.raises(SessionError, match=r"party-0 refuses: T = 1 .*asks for T = 3"):
-        set_up(of, [f"record-{i:04d}" for i in range(COMMON)])
-
-
-def test_a_party_that_leaves_ends_setting_up_by_its_name(tmp_path):
-    of = Room(Group(tmp_path))
-    of.way = lambda n, question, answer: (
-        pb.PartyMessage(hello=pb.Hello()) if n == 3 and question.HasField("blind") else answer
-    )
-    with pytest.raises(SessionError, match="party-3 left before the first round"):
-        set_up(of, [f"record-{i:04d}" for i in range(COMMON)])
-
-
-def test_no_common_record_is_said_to_be_one(tmp_path):
-    with pytest.raises(SessionError, match="no record that all have"):
-        set_up(Room(Group(tmp_path)), ["else", "where"])
-
-
-def test_positions_that_are_none_end_setting_up_in_one_line(tmp_path):
-    of = Room(Group(tmp_path))
-
-    def way(n, question, answer):
-        if n == 0 and question.HasField("locate") and question.locate.receiver == 5:
-            answer.located.positions = b"123"
-        return answer
-
-    of.way = way
-    with pytest.raises(SharingError, match="3 bytes are not positions"):
-        set_up(of, [f"record-{i:04d}" for i in range(COMMON)])
-
-
-def test_aligned_tables_of_other_sizes_are_refused(tmp_path):
-    of = Room(Group(tmp_path))
-    steps = setting_up.SettingUp(of, of.group.names)
-    with pytest.raises(SessionError, match="aligned tables of 7 labels and"):
-        steps.aligned(steps.introduce(), 7)
 
 
 def test_the_stand_ins_are_asked_as_the_real_ones_are():

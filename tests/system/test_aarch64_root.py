@@ -144,10 +144,10 @@ def test_latents_and_packets_are_those_of_this_machine(
 ) -> None:
     """Bit for bit, at every point, by each of Arm's instruction sets."""
     copy(installed, {"photographs": photographs, "bundle": BUNDLE})
-    shutil.copy(ROOT / "tests" / "packets_of.py", installed.folder / "work")
+    shutil.copy(ROOT / "tests" / "packets_of.py", installed.folder / "srv")
     done = installed.run(
         "/root/narrows/bin/python", "packets_of.py", "bundle", "photographs",
-        cpu=EMULATED[board_name], cwd="/work",
+        cpu=EMULATED[board_name], cwd="/srv",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     isa, *found = done.stdout.splitlines()
@@ -164,11 +164,11 @@ def test_the_devices_own_tests_pass(installed: DebianRoot, tiny_bundle: Path) ->
             tar.add(ROOT / name, name)
     archive.seek(0)
     with tarfile.open(fileobj=archive) as tar:
-        tar.extractall(installed.folder / "work", filter="data")
+        tar.extractall(installed.folder / "srv", filter="data")
     assert installed.run("/root/narrows/bin/pip", "install", "-q", *TOOLS).returncode == 0
     done = installed.run(
         "/root/narrows/bin/python", "-m", "pytest", "-q", "-rs", "-m", "not slow", *TESTS,
-        cwd="/work", NARROWS_TINY_BUNDLE="/work/tiny",
+        cwd="/srv", NARROWS_TINY_BUNDLE="/srv/tiny",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     print(done.stdout[-1500:])
@@ -176,4 +176,4 @@ def test_the_devices_own_tests_pass(installed: DebianRoot, tiny_bundle: Path) ->
 
 def copy(root: DebianRoot, folders: dict[str, Path]) -> None:
     for name, folder in folders.items():
-        shutil.copytree(folder, root.folder / "work" / name, dirs_exist_ok=True)
+        shutil.copytree(folder, root.folder / "srv" / name, dirs_exist_ok=True)
